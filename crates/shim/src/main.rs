@@ -1,0 +1,2 @@
+//! The parent of one VM.
+fn main() {}

@@ -1,0 +1,1 @@
+export { defineConfig, type ConfigDefinition } from "./define-config.ts";

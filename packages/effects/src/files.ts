@@ -1,0 +1,86 @@
+/**
+ * Every durable change of a file system goes through here: writes that are flushed before they are
+ * visible, renames that are flushed after, and removals that may be repeated.
+ * `name` is the failpoint that guards the effect.
+ */
+import { constants, type Stats } from "node:fs";
+import * as fs from "node:fs/promises";
+import { dirname } from "node:path";
+import { failpoint } from "./failpoint.ts";
+
+/** Flushes a file or directory (fsync). */
+export async function flush(path: string, name = "flush"): Promise<void> {
+  failpoint(name);
+  const handle = await fs.open(path, constants.O_RDONLY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Replaces `path` by `data`: readers see the old bytes or the new ones, also after a crash. */
+export async function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array,
+  options: { mode?: number; name?: string } = {},
+): Promise<void> {
+  const { mode = 0o600, name = "write" } = options;
+  const temporary = `${path}.${process.pid}.${crypto.randomUUID()}.tmp`;
+  try {
+    failpoint(`${name}.create`);
+    const handle = await fs.open(temporary, "wx", mode);
+    try {
+      await handle.writeFile(data);
+      await handle.chmod(mode); // exact bits, whatever the umask is
+      failpoint(`${name}.fsync`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    failpoint(`${name}.rename`);
+    await fs.rename(temporary, path);
+  } catch (error) {
+    await fs.rm(temporary, { force: true });
+    throw error;
+  }
+  await flush(dirname(path), `${name}.parent`);
+}
+
+/** Makes a directory visible under its final name: flushes it, renames, flushes the parent. */
+export async function publishDirectory(temporary: string, final: string, name = "publish"): Promise<void> {
+  for (const entry of await fs.readdir(temporary, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile() || entry.isDirectory()) await flush(`${entry.parentPath}/${entry.name}`, `${name}.fsync`);
+  }
+  await flush(temporary, `${name}.fsync`);
+  await rename(temporary, final, name);
+}
+
+/** Renames within one file system and flushes the parent of the new name. */
+export async function rename(from: string, to: string, name = "rename"): Promise<void> {
+  failpoint(`${name}.rename`);
+  await fs.rename(from, to);
+  await flush(dirname(to), `${name}.parent`);
+}
+
+/** Removes a file or a tree; a missing one is success. */
+export async function remove(path: string, name = "remove"): Promise<void> {
+  failpoint(name);
+  await fs.rm(path, { recursive: true, force: true, maxRetries: 2 });
+}
+
+/** Copies a file, sharing blocks where the file system can (FICLONE). */
+export async function copyFile(from: string, to: string, name = "copy"): Promise<void> {
+  failpoint(name);
+  await fs.copyFile(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
+}
+
+/** `stat`, or undefined when nothing is there. */
+export async function statIfExists(path: string): Promise<Stats | undefined> {
+  try {
+    return await fs.stat(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}

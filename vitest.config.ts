@@ -1,0 +1,44 @@
+import { defineConfig } from "vitest/config";
+
+/**
+ * Three kinds of test, told apart by their file names:
+ *   x.test.ts       pure, any user, runs in parallel (`npm run check`)
+ *   x.host.test.ts  real kernel interfaces or a real database; needs root, one file at a time
+ *   x.vm.test.ts    real virtual machines; needs root and the built guest, one file at a time,
+ *                   with the leak gate after every test
+ */
+const everywhere = ["**/node_modules/**", "target/**"];
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["**/*.test.ts"],
+          exclude: [...everywhere, "**/*.host.test.ts", "**/*.vm.test.ts"],
+        },
+      },
+      {
+        test: {
+          name: "host",
+          include: ["**/*.host.test.ts"],
+          exclude: everywhere,
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: "vm",
+          include: ["**/*.vm.test.ts"],
+          exclude: everywhere,
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 300_000,
+        },
+      },
+    ],
+  },
+});
