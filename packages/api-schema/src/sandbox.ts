@@ -1,0 +1,167 @@
+import { Type, type Static } from "typebox";
+import { LIMITS } from "./limits.ts";
+
+/** Every state of a sandbox, in the order of a life. docs/reference/api.md describes each. */
+export const SANDBOX_STATUSES = [
+  "creating",
+  "running",
+  "pausing",
+  "paused",
+  "resuming",
+  "destroying",
+  "gone",
+  "failed",
+] as const;
+export const SandboxStatus = Type.Enum(SANDBOX_STATUSES, { $id: "SandboxStatus" });
+export type SandboxStatus = Static<typeof SandboxStatus>;
+
+export const OnTimeout = Type.Enum(["destroy", "pause"], {
+  description: "What happens when the idle timeout or the end is reached.",
+});
+export type OnTimeout = Static<typeof OnTimeout>;
+
+/** A sandbox id: `sb` and 20 characters of 0-9a-z, so that it can be part of a host name. */
+export const SandboxId = Type.String({
+  pattern: "^sb[0-9a-z]{20}$",
+  description: "Id of a sandbox, such as sb3k9x0c2m4q8w1z7y5v6u.",
+});
+
+const Timestamp = (description: string) =>
+  Type.String({ format: "date-time", description: `${description} RFC 3339, UTC, microseconds.` });
+
+export const Metadata = Type.Record(
+  Type.String({ minLength: 1, maxLength: LIMITS.maxMetadataKeyLength }),
+  Type.String({ maxLength: LIMITS.maxMetadataValueLength }),
+  { maxProperties: LIMITS.maxMetadataEntries, description: "The caller's own labels." },
+);
+export type Metadata = Static<typeof Metadata>;
+
+export const Envs = Type.Record(
+  Type.String({ pattern: `^[A-Za-z_][A-Za-z0-9_]{0,${LIMITS.maxEnvNameLength - 1}}$` }),
+  Type.String({ maxLength: LIMITS.maxEnvValueLength }),
+  {
+    maxProperties: LIMITS.maxEnvs,
+    additionalProperties: false,
+    description: "Environment variables.",
+  },
+);
+export type Envs = Static<typeof Envs>;
+
+const TimeoutSec = Type.Integer({
+  minimum: 0,
+  maximum: LIMITS.maxTimeoutSec,
+  description: "Seconds without activity after which on_timeout happens; 0 means never.",
+});
+
+export const Sandbox = Type.Object(
+  {
+    id: SandboxId,
+    status: SandboxStatus,
+    template: Type.String({ description: "Name of the template that it was made from." }),
+    vcpus: Type.Integer(),
+    memory_mb: Type.Integer({ description: "Memory, MiB." }),
+    disk_mb: Type.Integer({ description: "Disk, MiB." }),
+    timeout_sec: TimeoutSec,
+    end_at: Type.Optional(Timestamp("The end, whatever happens before.")),
+    on_timeout: OnTimeout,
+    metadata: Metadata,
+    created_at: Timestamp("When it was asked for."),
+    started_at: Type.Optional(Timestamp("When its guest last began to run.")),
+    last_active_at: Type.Optional(Timestamp("When it was last used.")),
+    last_updated: Timestamp("When anything above last changed."),
+    reason: Type.Optional(Type.String({ description: "Why the status is what it is." })),
+  },
+  { $id: "Sandbox" },
+);
+export type Sandbox = Static<typeof Sandbox>;
+
+export const CreateSandboxRequest = Type.Object(
+  {
+    template: Type.String({
+      default: "base",
+      minLength: 1,
+      maxLength: LIMITS.maxTemplateNameLength,
+      pattern: "^[a-zA-Z0-9][a-zA-Z0-9._-]*$",
+      description: "Name of a built-in template or of one of the team.",
+    }),
+    vcpus: Type.Optional(
+      Type.Integer({
+        minimum: LIMITS.minVcpus,
+        maximum: LIMITS.maxVcpus,
+        description: "1 unless the template says otherwise.",
+      }),
+    ),
+    memory_mb: Type.Optional(
+      Type.Integer({
+        minimum: LIMITS.minMemoryMb,
+        maximum: LIMITS.maxMemoryMb,
+        description: "MiB; 512 unless the template says otherwise.",
+      }),
+    ),
+    disk_mb: Type.Optional(
+      Type.Integer({
+        minimum: LIMITS.minDiskMb,
+        maximum: LIMITS.maxDiskMb,
+        description: "MiB; the template's own size unless told.",
+      }),
+    ),
+    timeout_sec: Type.Integer({ ...TimeoutSec, default: 300 }),
+    max_lifetime_sec: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: LIMITS.maxLifetimeSec,
+        description: "Seconds from the start to the end, whatever happens before.",
+      }),
+    ),
+    on_timeout: Type.Enum(["destroy", "pause"], { default: "destroy" }),
+    envs: Type.Optional(Envs),
+    metadata: Type.Optional(Metadata),
+  },
+  { $id: "CreateSandbox", additionalProperties: false },
+);
+/** What the server sees: defaults are filled in. */
+export type CreateSandboxRequest = Static<typeof CreateSandboxRequest>;
+/** What a client may send. */
+export type CreateSandboxInput = Partial<CreateSandboxRequest>;
+
+export const SandboxParams = Type.Object({ id: Type.String({ maxLength: 128 }) });
+export type SandboxParams = Static<typeof SandboxParams>;
+
+export const PageQuery = Type.Object(
+  {
+    limit: Type.Integer({
+      minimum: 1,
+      maximum: LIMITS.maxPageSize,
+      default: LIMITS.defaultPageSize,
+    }),
+    cursor: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 256,
+        description: "X-Next-Cursor of the page before.",
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type PageQuery = Static<typeof PageQuery>;
+
+export const ListSandboxesQuery = Type.Object(
+  {
+    ...PageQuery.properties,
+    status: Type.Optional(
+      Type.String({
+        pattern: `^(${SANDBOX_STATUSES.join("|")})(,(${SANDBOX_STATUSES.join("|")}))*$`,
+        description: "Comma-separated statuses; every one but `gone` unless told.",
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type ListSandboxesQuery = Static<typeof ListSandboxesQuery>;
+
+export const SetTimeoutRequest = Type.Object(
+  { timeout_sec: TimeoutSec },
+  { $id: "SetTimeout", additionalProperties: false },
+);
+export type SetTimeoutRequest = Static<typeof SetTimeoutRequest>;
