@@ -82,21 +82,23 @@ export const StartFrame = Type.Object(
 );
 export type StartFrame = Static<typeof StartFrame>;
 
-/** Later frames of a client. */
-export const ControlFrame = Type.Union([
-  Type.Object(
+/** Later frames of a client, by their `type`. */
+export const CONTROL_FRAMES = {
+  stdin: Type.Object(
     { type: Type.Literal("stdin"), data: Type.String({ description: "Base64." }) },
     { additionalProperties: false },
   ),
-  Type.Object({ type: Type.Literal("close_stdin") }, { additionalProperties: false }),
-  Type.Object(
+  close_stdin: Type.Object({ type: Type.Literal("close_stdin") }, { additionalProperties: false }),
+  signal: Type.Object(
     { type: Type.Literal("signal"), signal: Type.Enum(Object.keys(SIGNALS) as SignalName[]) },
     { additionalProperties: false },
   ),
-  Type.Object({ type: Type.Literal("resize"), ...TerminalSize }, { additionalProperties: false }),
-  Type.Object({ type: Type.Literal("stop") }, { additionalProperties: false }),
-]);
-export type ControlFrame = Static<typeof ControlFrame>;
+  resize: Type.Object({ type: Type.Literal("resize"), ...TerminalSize }, { additionalProperties: false }),
+  stop: Type.Object({ type: Type.Literal("stop") }, { additionalProperties: false }),
+};
+export type ControlFrame = {
+  [K in keyof typeof CONTROL_FRAMES]: Static<(typeof CONTROL_FRAMES)[K]>;
+}[keyof typeof CONTROL_FRAMES];
 
 /** What a client may send first: defaults may be left out. */
 export type StartFrameInput = Pick<StartFrame, "type" | "cmd"> & Partial<StartFrame>;

@@ -9,9 +9,7 @@ export const FileQuery = Type.Object(
       pattern: "^[^\\u0000]+$",
       description: "Path in the guest; relative ones start at the user's home.",
     }),
-    user: Type.Optional(
-      Type.String({ minLength: 1, maxLength: LIMITS.maxUserLength, pattern: "^[^\\u0000:/]+$" }),
-    ),
+    user: Type.Optional(Type.String({ minLength: 1, maxLength: LIMITS.maxUserLength, pattern: "^[^\\u0000:/]+$" })),
   },
   { additionalProperties: false },
 );

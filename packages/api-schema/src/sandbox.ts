@@ -29,19 +29,22 @@ export const SandboxId = Type.String({
 const Timestamp = (description: string) =>
   Type.String({ format: "date-time", description: `${description} RFC 3339, UTC, microseconds.` });
 
-export const Metadata = Type.Record(
-  Type.String({ minLength: 1, maxLength: LIMITS.maxMetadataKeyLength }),
-  Type.String({ maxLength: LIMITS.maxMetadataValueLength }),
-  { maxProperties: LIMITS.maxMetadataEntries, description: "The caller's own labels." },
-);
+export const Metadata = Type.Record(Type.String(), Type.String({ maxLength: LIMITS.maxMetadataValueLength }), {
+  propertyNames: Type.String({ minLength: 1, maxLength: LIMITS.maxMetadataKeyLength }),
+  maxProperties: LIMITS.maxMetadataEntries,
+  description: "The caller's own labels.",
+});
 export type Metadata = Static<typeof Metadata>;
 
+/** All names and values together may have `LIMITS.maxEnvBytes` bytes, which no schema can say. */
 export const Envs = Type.Record(
-  Type.String({ pattern: `^[A-Za-z_][A-Za-z0-9_]{0,${LIMITS.maxEnvNameLength - 1}}$` }),
-  Type.String({ maxLength: LIMITS.maxEnvValueLength }),
+  Type.String(),
+  Type.String({ maxLength: LIMITS.maxEnvValueLength, pattern: "^[^\\u0000]*$" }),
   {
+    propertyNames: Type.String({
+      pattern: `^[A-Za-z_][A-Za-z0-9_]{0,${LIMITS.maxEnvNameLength - 1}}$`,
+    }),
     maxProperties: LIMITS.maxEnvs,
-    additionalProperties: false,
     description: "Environment variables.",
   },
 );
