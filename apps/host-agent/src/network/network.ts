@@ -8,6 +8,8 @@ export const GUEST_ADDRESS = "169.254.0.21";
 export const GATEWAY_ADDRESS = "169.254.0.22";
 export const GUEST_PREFIX_LENGTH = 30;
 export const GUEST_MAC_ADDRESS = "02:fc:00:00:00:05";
+/** The TAP's own MAC address: constant as well, because a restored guest still has it in its ARP cache. */
+export const GATEWAY_MAC_ADDRESS = "02:fc:00:00:00:06";
 export const TAP_NAME = "tap0";
 
 /** A ready slot. */

@@ -1,0 +1,310 @@
+/**
+ * The pool of slots. Some are kept ready, so that `acquire` only writes a record; the next ones are
+ * made behind it. Slots that were recorded before this process started wait until somebody adopts
+ * or sweeps them.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { WrennError } from "@wrenn/errors";
+import type { Logger } from "pino";
+import { DEFAULT_RANGES, LAST_INDEX, planSlot, resolverAlias, type AddressRanges, type SlotPlan } from "./addresses.ts";
+import { HostNetwork } from "./host-network.ts";
+import { DEFAULT_LIMITS, type SlotLimits } from "./limits.ts";
+import type { NetworkPool, Slot, SlotCounters } from "./network.ts";
+import { missingParts } from "./slot-inspection.ts";
+import { SlotRecords } from "./slot-records.ts";
+import { isTaken, makeSlot, takeSlotDown } from "./slot-steps.ts";
+
+/** How a pool is made; the names in brackets are the variables of the configuration. */
+export interface NetworkPoolOptions {
+  /** Records go to `slots/` below it (`WRENN_DIR`). */
+  stateDirectory: string;
+  /** First slot index (`WRENN_SLOT_FIRST`); platforms on one machine need ranges apart. */
+  firstIndex: number;
+  /** How many slots there may be (`WRENN_SLOT_COUNT`). */
+  count: number;
+  /** How many are kept ready (`WRENN_SLOT_READY`). */
+  readyCount: number;
+  /** Slot N's user id is this plus N (`WRENN_UID_FIRST`). */
+  uidFirst: number;
+  /** Resolvers for the guests, best first (`WRENN_DNS`, else `discoverResolvers()`). */
+  resolvers: readonly string[];
+  /** Interface towards the internet; that of the default route unless told. */
+  uplink?: string;
+  ranges?: AddressRanges;
+  limits?: Partial<SlotLimits>;
+  logger: Pick<Logger, "debug" | "info" | "warn" | "error">;
+}
+
+/**
+ * Installs the host's table and starts filling the pool.
+ * @throws WrennError `needs_root`, `missing_requirement` (nft, ip), `invalid_request` (range)
+ */
+export async function createNetworkPool(options: NetworkPoolOptions): Promise<NetworkPool> {
+  const { firstIndex, count, ranges = DEFAULT_RANGES, uplink, logger } = options;
+  if (process.getuid?.() !== 0) throw new WrennError("needs_root", "Cannot make network slots: not root");
+  if (firstIndex < 1 || count < 1 || firstIndex + count - 1 > LAST_INDEX) {
+    throw new WrennError(
+      "invalid_request",
+      `Cannot use network slots ${firstIndex} to ${firstIndex + count - 1}: they go from 1 to ${LAST_INDEX}`,
+    );
+  }
+  const records = new SlotRecords(join(options.stateDirectory, "slots"));
+  const recorded = await records.load();
+  const host = new HostNetwork({ firstIndex, count, ranges, uplink, logger });
+  await host.refresh(options.resolvers[0]);
+  const pool = new Pool(options, records, host, new Map(recorded.map(({ index, owner }) => [index, owner])));
+  pool.fill();
+  return pool;
+}
+
+/** At most this many slots are made at once: more only wait for the kernel's one lock on links. */
+const MAKING_AT_ONCE = 2;
+
+/** After a failure the pool rests this long. */
+const RETRY_MS = 5_000;
+
+interface Waiter {
+  resolve(slot: SlotPlan): void;
+  reject(error: unknown): void;
+}
+
+class Pool implements NetworkPool {
+  readonly #options: NetworkPoolOptions;
+  readonly #ranges: AddressRanges;
+  readonly #limits: SlotLimits;
+  readonly #records: SlotRecords;
+  readonly #host: HostNetwork;
+  /** Recorded by an earlier process; their owners, null for a slot that nobody had. */
+  readonly #leftovers: Map<number, string | null>;
+  /** Indices that this process made, is making or has adopted. */
+  readonly #taken = new Set<number>();
+  readonly #owned = new Map<number, { slot: SlotPlan; owner: string; releasing?: Promise<void> }>();
+  readonly #ready: SlotPlan[] = [];
+  readonly #waiters: Waiter[] = [];
+  readonly #making = new Set<Promise<void>>();
+  readonly #foreign = new Set<number>();
+  #lastIndex: number;
+  #retry: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(
+    options: NetworkPoolOptions,
+    records: SlotRecords,
+    host: HostNetwork,
+    leftovers: Map<number, string | null>,
+  ) {
+    this.#options = options;
+    this.#ranges = options.ranges ?? DEFAULT_RANGES;
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#records = records;
+    this.#host = host;
+    this.#leftovers = leftovers;
+    this.#lastIndex = options.firstIndex - 1;
+  }
+
+  async acquire(owner: string, signal: AbortSignal): Promise<Slot> {
+    signal.throwIfAborted();
+    if (this.#closed) throw new WrennError("unavailable", "Cannot take a network slot: the host agent is stopping");
+    const slot = this.#ready.shift() ?? (await this.#wait(signal));
+    try {
+      await this.#records.write({ index: slot.index, owner });
+    } catch (error) {
+      this.#ready.push(slot);
+      throw error;
+    }
+    this.#owned.set(slot.index, { slot, owner });
+    this.fill();
+    return slot;
+  }
+
+  async adopt(owner: string, index: number): Promise<Slot | undefined> {
+    const held = this.#owned.get(index);
+    if (held?.owner === owner) return held.slot;
+    if (this.#leftovers.get(index) !== owner) return undefined;
+    const slot = this.#plan(index);
+    const missing = await missingParts(slot, this.#options.firstIndex);
+    if (missing.length > 0) {
+      this.#options.logger.warn({ owner, index, missing }, "cannot adopt a network slot: it is not whole");
+      return undefined;
+    }
+    this.#leftovers.delete(index);
+    this.#taken.add(index);
+    this.#owned.set(index, { slot, owner });
+    return slot;
+  }
+
+  async release(slot: Slot): Promise<void> {
+    const held = this.#owned.get(slot.index);
+    // another object of the same index: its slot is gone, and this index belongs to somebody else by now
+    if (held?.slot !== slot) return;
+    held.releasing ??= this.#takeDown(held.slot).then(
+      () => {
+        this.#owned.delete(slot.index);
+        this.fill();
+      },
+      (error: unknown) => {
+        delete held.releasing;
+        throw error;
+      },
+    );
+    await held.releasing;
+  }
+
+  async counters(slot: Slot): Promise<SlotCounters> {
+    const statistics = `/sys/class/net/${this.#plan(slot.index).vethName}/statistics`;
+    // what the host's end sends is what the guest receives
+    const [received, sent] = await Promise.all([
+      readFile(`${statistics}/tx_bytes`, "utf8"),
+      readFile(`${statistics}/rx_bytes`, "utf8"),
+    ]);
+    return { receivedBytes: Number(received), sentBytes: Number(sent) };
+  }
+
+  async sweep(owners: ReadonlySet<string>): Promise<void> {
+    const errors: unknown[] = [];
+    for (const [index, owner] of this.#leftovers) {
+      if (owner !== null && owners.has(owner)) continue;
+      try {
+        await this.#takeDown(this.#plan(index));
+        this.#leftovers.delete(index);
+        this.#options.logger.info({ index, owner }, "removed a network slot that a crash left");
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    this.fill();
+    throwJoined("Cannot remove all network slots that a crash left", errors);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const waiter of this.#waiters.splice(0))
+      waiter.reject(new WrennError("unavailable", "Cannot take a network slot: the host agent is stopping"));
+    await Promise.all(this.#making);
+    const results = await Promise.allSettled(this.#ready.splice(0).map(async (slot) => this.#takeDown(slot)));
+    if (this.#taken.size === 0 && this.#leftovers.size === 0)
+      results.push(...(await Promise.allSettled([this.#host.remove()])));
+    throwJoined(
+      "Cannot take down the ready network slots",
+      results.flatMap((result) => (result.status === "rejected" ? [result.reason] : [])),
+    );
+  }
+
+  /** Starts making slots until as many are ready, or on their way, as are wanted. */
+  fill(): void {
+    while (
+      !this.#closed &&
+      this.#making.size < MAKING_AT_ONCE &&
+      this.#ready.length + this.#making.size < this.#wanted()
+    ) {
+      const slot = this.#nextFree();
+      if (slot === undefined) {
+        const { count } = this.#options;
+        const error = new WrennError("capacity", `Cannot take a network slot: all ${count} are in use`, {
+          hint: "Destroy sandboxes or raise WRENN_SLOT_COUNT",
+        });
+        for (const waiter of this.#waiters.splice(this.#making.size)) waiter.reject(error);
+        return;
+      }
+      this.#taken.add(slot.index);
+      const making = this.#make(slot).finally(() => {
+        this.#making.delete(making);
+        this.fill();
+      });
+      this.#making.add(making);
+    }
+  }
+
+  #wanted(): number {
+    return this.#waiters.length + (this.#retry === undefined ? this.#options.readyCount : 0);
+  }
+
+  async #make(slot: SlotPlan): Promise<void> {
+    try {
+      await this.#host.refresh();
+      const rules = {
+        closed: await this.#host.closed(),
+        limits: this.#limits,
+        resolverAlias: resolverAlias(this.#ranges),
+      };
+      await makeSlot(slot, { records: this.#records, firstIndex: this.#options.firstIndex }, rules);
+    } catch (error) {
+      this.#taken.delete(slot.index);
+      this.#rest(error);
+      this.#waiters.shift()?.reject(error);
+      return;
+    }
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) this.#ready.push(slot);
+    else waiter.resolve(slot);
+  }
+
+  /** After a failure only slots that somebody waits for are made, for a while. */
+  #rest(error: unknown): void {
+    this.#options.logger.error({ err: error }, "cannot make a network slot");
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined;
+      this.fill();
+    }, RETRY_MS).unref();
+  }
+
+  async #wait(signal: AbortSignal): Promise<SlotPlan> {
+    const { promise, resolve, reject } = Promise.withResolvers<SlotPlan>();
+    const waiter = { resolve, reject };
+    const abandon = () => {
+      const place = this.#waiters.indexOf(waiter);
+      if (place >= 0) this.#waiters.splice(place, 1);
+      reject(new WrennError("canceled", "Stopped waiting for a network slot", { cause: signal.reason }));
+    };
+    signal.addEventListener("abort", abandon, { once: true });
+    this.#waiters.push(waiter);
+    this.fill();
+    try {
+      return await promise;
+    } finally {
+      signal.removeEventListener("abort", abandon);
+    }
+  }
+
+  /** The next index that nothing of ours, and nothing foreign, uses; they go round, so that one rests before it is used again. */
+  #nextFree(): SlotPlan | undefined {
+    const { firstIndex, count } = this.#options;
+    for (let step = 0; step < count; step++) {
+      const index = firstIndex + ((this.#lastIndex + 1 + step - firstIndex) % count);
+      if (this.#taken.has(index) || this.#leftovers.has(index)) continue;
+      const slot = this.#plan(index);
+      if (isTaken(slot)) {
+        this.#skip(slot);
+        continue;
+      }
+      this.#lastIndex = index;
+      return slot;
+    }
+    return undefined;
+  }
+
+  #skip({ index, namespaceName, vethName }: SlotPlan): void {
+    if (this.#foreign.has(index)) return;
+    this.#foreign.add(index);
+    this.#options.logger.warn(
+      { index, namespaceName, vethName },
+      "skipping a network slot: its names are in use by something that we have no record of",
+    );
+  }
+
+  async #takeDown(slot: SlotPlan): Promise<void> {
+    await takeSlotDown(slot, { records: this.#records, firstIndex: this.#options.firstIndex });
+    this.#taken.delete(slot.index);
+  }
+
+  #plan(index: number): SlotPlan {
+    return planSlot(index, this.#options.uidFirst, this.#ranges);
+  }
+}
+
+function throwJoined(message: string, errors: readonly unknown[]): void {
+  if (errors.length === 0) return;
+  const reasons = errors.map((error) => (error instanceof Error ? error.message : String(error)));
+  throw new WrennError("internal", `${message}: ${reasons.join("; ")}`, { cause: new AggregateError(errors, message) });
+}
