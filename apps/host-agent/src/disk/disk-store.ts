@@ -30,10 +30,15 @@ export interface DiskStore {
    * @throws WrennError `storage_full`, `already_exists`
    */
   create(options: { id: string; directory: string; base: DiskBase; sizeBytes: number; uid: number }, signal: AbortSignal): Promise<Disk>;
-  /** Moves a disk that no VM has open into `layerDirectory`, flushed and read-only. */
+  /**
+   * Puts the disk of a paused VM into `layerDirectory`, flushed. Until the layer is committed the VM may
+   * go on writing; then `lock` is called, when the VM is gone.
+   */
   seal(disk: Disk, layerDirectory: string, signal: AbortSignal): Promise<DiskBase>;
-  /** Removes a disk; a missing one is success. Runs on its own deadline. */
-  remove(disk: Disk): Promise<void>;
+  /** Makes a sealed disk read-only; repeating is success. Runs on its own deadline. */
+  lock(base: DiskBase): Promise<void>;
+  /** Removes a disk; a missing one is success. What was sealed stays. Runs on its own deadline. */
+  remove(disk: Pick<Disk, "path">): Promise<void>;
   /** Allocated bytes of the disk itself, without its bases. */
   usage(disk: Pick<Disk, "path">): Promise<number>;
 }

@@ -17,8 +17,10 @@ export interface MachineShape {
 export interface VmPlacement {
   /** Names the VM's cgroup and appears in its records; the sandbox id or `golden-…`. */
   name: string;
-  /** Directory of this VM alone: sockets, console, exit record. Exists; the VMM's user owns it. */
+  /** Directory that the VMM's user owns and writes: QMP or API socket, device state in transit. Exists. */
   directory: string;
+  /** Directory that only root writes: the shim's socket, spec, console and exit record. Exists. */
+  supervisionDirectory: string;
   /** Path of the network namespace, or undefined for a VM without a network. */
   networkNamespace: string | undefined;
   /** TAP device inside that namespace. */
@@ -83,8 +85,12 @@ export interface VmRecord {
   vmm: "qemu" | "firecracker";
   name: string;
   directory: string;
+  supervisionDirectory: string;
+  diskPath: string;
   /** Memory image that it was started on. */
   memoryPath: string;
+  /** Device state that it was restored from; undefined for a booted VM. */
+  statePath?: string;
   /** `booted` writes its memory image, `restored` maps it privately. */
   origin: "booted" | "restored";
   shape: MachineShape;

@@ -1,0 +1,45 @@
+/** The host agent's configuration; docs/reference/configuration.md describes every variable. */
+import { join } from "node:path";
+import { Type, type Static } from "typebox";
+import { defineConfig } from "@wrenn/config";
+
+const definition = defineConfig({
+  WRENN_DIR: Type.String({ default: "/var/lib/wrenn" }),
+  WRENN_AGENT_SOCKET: Type.Optional(Type.String()),
+  WRENN_ACCEL: Type.Optional(Type.Union([Type.Literal("kvm"), Type.Literal("tcg")])),
+  WRENN_QEMU: Type.String({ default: "qemu-system-x86_64" }),
+  WRENN_BIN_DIR: Type.Optional(Type.String()),
+  WRENN_DNS: Type.Optional(Type.String()),
+  WRENN_UPLINK: Type.Optional(Type.String()),
+  WRENN_SLOT_FIRST: Type.Integer({ default: 1, minimum: 1, maximum: 32767 }),
+  WRENN_SLOT_COUNT: Type.Integer({ default: 4096, minimum: 1, maximum: 32767 }),
+  WRENN_SLOT_READY: Type.Integer({ default: 2, minimum: 0, maximum: 64 }),
+  // Far above what useradd and user namespaces hand out by default.
+  WRENN_UID_FIRST: Type.Integer({ default: 2_000_000, minimum: 65_536, maximum: 2_000_000_000 }),
+  // Golden snapshots are rebuilt in seconds; this keeps some ten of them.
+  WRENN_GOLDEN_MAX_MIB: Type.Integer({ default: 8192, minimum: 0 }),
+  WRENN_LOG_LEVEL: Type.Union([Type.Literal("debug"), Type.Literal("info"), Type.Literal("warn"), Type.Literal("error")], { default: "info" }),
+  WRENN_READY_FD: Type.Optional(Type.Integer({ minimum: 3 })),
+});
+
+export type HostAgentConfig = Readonly<Static<typeof definition.schema>> & {
+  readonly socketPath: string;
+  readonly tokenPath: string;
+  readonly shimPath: string;
+  readonly memoryGuardPath: string;
+};
+
+const REPOSITORY = join(import.meta.dirname, "../../..");
+
+/** @throws WrennError `invalid_request` naming every wrong variable */
+export function parseConfig(env: NodeJS.ProcessEnv): HostAgentConfig {
+  const config = definition.parse(env);
+  const binDirectory = config.WRENN_BIN_DIR ?? join(REPOSITORY, "target/x86_64-unknown-linux-gnu/release");
+  return {
+    ...config,
+    socketPath: config.WRENN_AGENT_SOCKET ?? join(config.WRENN_DIR, "run", "host-agent.sock"),
+    tokenPath: join(config.WRENN_DIR, "secrets", "agent-token"),
+    shimPath: join(binDirectory, "wrenn-shim"),
+    memoryGuardPath: join(binDirectory, "libmemory_guard.so"),
+  };
+}

@@ -1,0 +1,138 @@
+/**
+ * Client of the guest agent inside one sandbox: Connect with JSON for processes, plain HTTP for files,
+ * health and init. Contract: docs/reference/envd.md.
+ */
+import { Agent as HttpAgent } from "node:http";
+import { connect } from "node:net";
+import type { Readable } from "node:stream";
+import { setTimeout } from "node:timers/promises";
+import { createClient, type Client, type Interceptor } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { Pool, type Dispatcher } from "undici";
+import { WrennError } from "@wrenn/errors";
+import { envdProcess } from "@wrenn/protocol";
+import { errorOfResponse } from "./guest-errors.ts";
+
+const PORT = 49983;
+/** A guest that runs accepts within this; one that does not yet run loses the packet, and TCP would wait 1 s. */
+const CONNECT_PROBE_MS = 150;
+
+/** Body of `POST /init`, the guest hook. */
+export interface GuestInit {
+  timestamp: string;
+  /** Base64. */
+  entropy: string;
+  hostname: string;
+  /** 32 hex digits. */
+  machineId: string;
+  accessToken: string;
+  envVars: Record<string, string>;
+  defaultUser: string;
+  sandboxId: string;
+  templateId: string;
+  lifecycleID: string;
+}
+
+export class GuestAgent {
+  readonly #address: string;
+  readonly #pool: Pool;
+  readonly #httpAgent = new HttpAgent({ keepAlive: true, maxSockets: 256 });
+  readonly #accessToken: string;
+  readonly processes: Client<typeof envdProcess.Process>;
+
+  /** @param address where the host reaches the guest */
+  constructor(address: string, accessToken: string) {
+    this.#address = address;
+    this.#accessToken = accessToken;
+    const baseUrl = `http://${address}:${PORT}`;
+    // Bodies are streams of any length and age: only reaching the guest has a deadline.
+    this.#pool = new Pool(baseUrl, { connections: 64, headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 10_000 } });
+    const authenticate: Interceptor = (next) => (request) => {
+      request.header.set("X-Access-Token", accessToken);
+      return next(request);
+    };
+    this.processes = createClient(
+      envdProcess.Process,
+      createConnectTransport({
+        baseUrl,
+        httpVersion: "1.1",
+        useBinaryFormat: false,
+        interceptors: [authenticate],
+        nodeOptions: { agent: this.#httpAgent },
+      }),
+    );
+  }
+
+  /** Settles when the guest agent answers. */
+  async waitUntilReady(signal: AbortSignal): Promise<void> {
+    while (!(await accepts(this.#address, signal))) await setTimeout(5, undefined, { signal });
+    await this.#expect({ method: "GET", path: "/health", signal });
+  }
+
+  /** The guest hook: clock, entropy, identity, environment, token; ends earlier connections. */
+  async init(init: GuestInit, signal: AbortSignal): Promise<void> {
+    const body = JSON.stringify(init);
+    await this.#expect({ method: "POST", path: "/init", headers: { "content-type": "application/json" }, body, signal });
+  }
+
+  /** Reads a file as a stream; the answer carries the guest agent's own headers. */
+  async download(
+    query: { path: string; user: string },
+    headers: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
+    return await this.#request({ method: "GET", path: filesPath(query), headers, signal });
+  }
+
+  /** Writes a file from a stream; answers when the guest has it all. */
+  async upload(query: { path: string; user: string }, body: Readable, signal: AbortSignal): Promise<void> {
+    const headers = { "content-type": "application/octet-stream" };
+    await this.#expect({ method: "POST", path: filesPath(query), headers, body, signal });
+  }
+
+  /** Ends every connection. */
+  async close(): Promise<void> {
+    this.#httpAgent.destroy();
+    await this.#pool.destroy();
+  }
+
+  async #expect(options: Dispatcher.RequestOptions): Promise<void> {
+    const { body } = await this.#request(options);
+    await body.dump();
+  }
+
+  async #request(options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
+    let response: Dispatcher.ResponseData;
+    try {
+      const headers = { ...(options.headers as Record<string, string> | undefined), "x-access-token": this.#accessToken };
+      response = await this.#pool.request({ ...options, headers });
+    } catch (cause) {
+      const { signal } = options as { signal?: AbortSignal };
+      if (signal?.aborted === true) throw signal.reason;
+      throw new WrennError("sandbox_unreachable", "Cannot reach the guest", { cause });
+    }
+    if (response.statusCode < 300) return response;
+    throw errorOfResponse(response.statusCode, await response.body.text());
+  }
+}
+
+const filesPath = ({ path, user }: { path: string; user: string }): string => {
+  const query = new URLSearchParams({ path });
+  if (user !== "") query.set("username", user);
+  return `/files?${query.toString()}`;
+};
+
+/** Whether the guest's port accepts a connection now. */
+async function accepts(address: string, signal: AbortSignal): Promise<boolean> {
+  signal.throwIfAborted();
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = connect({ host: address, port: PORT, timeout: CONNECT_PROBE_MS });
+  socket.on("connect", () => resolve(true));
+  socket.on("timeout", () => resolve(false));
+  socket.on("error", () => resolve(false));
+  try {
+    return await promise;
+  } finally {
+    socket.destroy();
+  }
+}

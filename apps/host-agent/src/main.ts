@@ -1,0 +1,95 @@
+/**
+ * The host agent: owns the sandboxes of one host. It is started by `wrenn up`; its VMs outlive it.
+ */
+import { once } from "node:events";
+import { writeSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { pino } from "pino";
+import { WrennError } from "@wrenn/errors";
+import { readGuestManifest } from "@wrenn/guest";
+import packageJson from "../package.json" with { type: "json" };
+import { parseConfig } from "./config.ts";
+import { Qcow2Store } from "./disk/qcow2/qcow2-store.ts";
+import { createNetworkPool } from "./network/pool.ts";
+import { discoverResolvers } from "./network/resolvers.ts";
+import { hostService } from "./rpc/host-service.ts";
+import { startRpcServer } from "./rpc/server.ts";
+import { GoldenStore } from "./sandbox/golden-store.ts";
+import { SandboxManager } from "./sandbox/manager.ts";
+import { Reaper } from "./sandbox/reaper.ts";
+import { RecordStore } from "./sandbox/record.ts";
+import { chooseVmm } from "./vmm/choose-vmm.ts";
+
+const MIB = 1024 * 1024;
+const START_DEADLINE_MS = 60_000;
+/** How long requests under way may go on after SIGTERM. */
+const DRAIN_MS = 20_000;
+
+async function main(): Promise<void> {
+  const config = parseConfig(process.env);
+  const log = pino({ level: config.WRENN_LOG_LEVEL, base: { process: "host-agent" } });
+  if (process.getuid?.() !== 0) throw new WrennError("needs_root", "Cannot start the host agent: not root", { hint: "Run it as root: VMs need namespaces and users of their own" });
+  const stateDirectory = config.WRENN_DIR;
+  const starting = AbortSignal.timeout(START_DEADLINE_MS);
+  const manifest = await readGuestManifest(stateDirectory);
+  const token = (await readFile(config.tokenPath, "utf8")).trim();
+  const vmm = await chooseVmm(
+    {
+      stateDirectory,
+      accelerator: config.WRENN_ACCEL,
+      qemu: config.WRENN_QEMU,
+      searchPath: process.env["PATH"] ?? "",
+      shimPath: config.shimPath,
+      memoryGuardPath: config.memoryGuardPath,
+      log,
+    },
+    starting,
+  );
+  const network = await createNetworkPool({
+    stateDirectory,
+    firstIndex: config.WRENN_SLOT_FIRST,
+    count: config.WRENN_SLOT_COUNT,
+    readyCount: config.WRENN_SLOT_READY,
+    uidFirst: config.WRENN_UID_FIRST,
+    resolvers: config.WRENN_DNS?.split(",") ?? (await discoverResolvers()).resolvers,
+    ...(config.WRENN_UPLINK === undefined ? {} : { uplink: config.WRENN_UPLINK }),
+    logger: log,
+  });
+  const disks = new Qcow2Store();
+  const records = new RecordStore(stateDirectory);
+  const golden = new GoldenStore({ stateDirectory, vmm, network, disks, manifest, log, budgetBytes: config.WRENN_GOLDEN_MAX_MIB * MIB });
+  const manager = new SandboxManager({ stateDirectory, vmm, network, disks, records, golden, manifest, log });
+  await manager.recover();
+  const reaper = new Reaper(manager, log);
+  reaper.start();
+  await mkdir(dirname(config.socketPath), { recursive: true, mode: 0o700 });
+  const host = hostService({ stateDirectory, version: packageJson.version, vmm, manifest, manager });
+  const server = await startRpcServer({ socketPath: config.socketPath, token, manager, host, log });
+  if (config.WRENN_READY_FD !== undefined) writeSync(config.WRENN_READY_FD, `${JSON.stringify({ ready: true, socket: config.socketPath })}\n`);
+  log.info({ operation: "ready", socket: config.socketPath });
+
+  const ended = await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+  log.info({ operation: "stopping", signal: String(ended[0] ?? "") });
+  reaper.stop();
+  server.close();
+  server.closeIdleConnections();
+  // Sandboxes go on: the next agent adopts them. Long streams are cut, operations are waited for.
+  const drained = Promise.all([manager.detach(), once(server, "close")]);
+  const cut = setTimeout(() => server.closeAllConnections(), 2_000);
+  const late = setTimeout(() => log.warn({ operation: "stopping", late: true }), DRAIN_MS);
+  await Promise.race([drained, once(AbortSignal.timeout(DRAIN_MS), "abort")]);
+  clearTimeout(cut);
+  clearTimeout(late);
+  await network.close();
+}
+
+try {
+  await main();
+  process.exit(0);
+} catch (thrown) {
+  const error = WrennError.from(thrown);
+  process.stderr.write(`${JSON.stringify({ level: 60, process: "host-agent", code: error.code, msg: error.message, hint: error.hint })}\n`);
+  if (error.fault === "platform") process.stderr.write(`${error.stack}\n`);
+  process.exit(1);
+}

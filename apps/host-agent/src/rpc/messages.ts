@@ -1,0 +1,77 @@
+/** Between the agent's own shapes and the messages of hostagent.v1. */
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { WrennError } from "@wrenn/errors";
+import { hostagent } from "@wrenn/protocol";
+import type { Deadline, Resources, SandboxState } from "../sandbox/record.ts";
+import type { SandboxView } from "../sandbox/manager.ts";
+import type { Stage } from "../sandbox/stages.ts";
+
+const { SandboxState: State, OnTimeout } = hostagent;
+
+const STATE: Record<SandboxState, hostagent.SandboxState> = {
+  creating: State.CREATING,
+  running: State.RUNNING,
+  pausing: State.PAUSING,
+  paused: State.PAUSED,
+  resuming: State.RESUMING,
+  destroying: State.DESTROYING,
+  failed: State.FAILED,
+};
+
+export function sandboxMessage(sandbox: SandboxView, gone = false): hostagent.Sandbox {
+  const { deadline } = sandbox;
+  return create(hostagent.SandboxSchema, {
+    id: sandbox.id,
+    incarnation: BigInt(sandbox.incarnation),
+    state: gone ? State.GONE : STATE[sandbox.state],
+    templateBuildId: sandbox.templateBuildId,
+    resources: sandbox.resources,
+    deadline: {
+      idleTimeoutSec: deadline.idleTimeoutSec ?? 0,
+      onTimeout: deadline.onTimeout === "pause" ? OnTimeout.PAUSE : OnTimeout.DESTROY,
+      ...(deadline.endAt === undefined ? {} : { endAt: timestampFromDate(new Date(deadline.endAt)) }),
+    },
+    createdAt: timestampFromDate(new Date(sandbox.createdAt)),
+    lastActiveAt: timestampFromDate(new Date(sandbox.lastActiveAt)),
+    reason: sandbox.reason ?? "",
+    resumable: sandbox.layer !== undefined && (sandbox.state === "paused" || sandbox.state === "failed"),
+  });
+}
+
+export function stageMessages(stages: readonly Stage[]): MessageInitShape<typeof hostagent.StageSchema>[] {
+  return stages.map(({ name, durationMs, bytes }) => ({ name, durationMs, bytes: BigInt(bytes) }));
+}
+
+export function deadlineOf(message: hostagent.Deadline | undefined): Deadline {
+  return {
+    idleTimeoutSec: message === undefined || message.idleTimeoutSec === 0 ? undefined : message.idleTimeoutSec,
+    endAt: message?.endAt === undefined ? undefined : timestampDate(message.endAt).toISOString(),
+    onTimeout: message?.onTimeout === OnTimeout.PAUSE ? "pause" : "destroy",
+  };
+}
+
+/** Bounds of what a guest may be, checked here again: the control plane's check may be another version's. */
+export function resourcesOf(message: hostagent.Resources | undefined): Resources {
+  const { vcpus = 0, memoryMib = 0, diskMib = 0 } = message ?? {};
+  const bounds = [
+    ["vcpus", vcpus, 1, 32],
+    ["memory_mib", memoryMib, 128, 65_536],
+    ["disk_mib", diskMib, 64, 1_048_576],
+  ] as const;
+  for (const [name, value, least, most] of bounds) {
+    if (value < least || value > most) throw new WrennError("invalid_request", `Cannot create a sandbox with ${name} ${value}: ${least} to ${most}`);
+  }
+  return { vcpus, memoryMib, diskMib };
+}
+
+/** Ids become directory names: nothing but this form ever reaches the file system. */
+export function checkedId(id: string): string {
+  if (!/^sb[a-z0-9]{20}$/.test(id)) throw new WrennError("invalid_request", `Cannot use sandbox id ${JSON.stringify(id.slice(0, 80))}: "sb" and 20 characters a-z0-9`);
+  return id;
+}
+
+export function incarnationOf(value: bigint): number {
+  if (value < 1n || value > BigInt(Number.MAX_SAFE_INTEGER)) throw new WrennError("invalid_request", `Cannot use incarnation ${value}`);
+  return Number(value);
+}

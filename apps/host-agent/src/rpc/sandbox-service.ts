@@ -1,0 +1,114 @@
+/** Lifecycle of sandboxes: hostagent.v1 over the manager. */
+import { create } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { hostagent } from "@wrenn/protocol";
+import type { SandboxManager, SandboxView } from "../sandbox/manager.ts";
+import { connectErrorOf } from "./errors.ts";
+import { checkedId, deadlineOf, incarnationOf, resourcesOf, sandboxMessage, stageMessages } from "./messages.ts";
+
+const MAX_PAGE_SIZE = 1000;
+const KEEPALIVE_MS = 30_000;
+
+type SandboxMethods =
+  | "createSandbox"
+  | "getSandbox"
+  | "listSandboxes"
+  | "destroySandbox"
+  | "pauseSandbox"
+  | "resumeSandbox"
+  | "setSandboxDeadline"
+  | "watchSandboxes";
+
+export function sandboxService(manager: SandboxManager): Pick<ServiceImpl<typeof hostagent.HostAgentService>, SandboxMethods> {
+  return {
+    createSandbox: (request) =>
+      mapped(async () => {
+        const { sandbox, stages } = await manager.create({
+          id: checkedId(request.id),
+          incarnation: incarnationOf(request.incarnation),
+          templateBuildId: request.templateBuildId,
+          resources: resourcesOf(request.resources),
+          deadline: deadlineOf(request.deadline),
+          envs: { ...request.envs },
+          accessToken: request.accessToken,
+        });
+        return { sandbox: sandboxMessage(sandbox), stages: stageMessages(stages) };
+      }),
+
+    getSandbox: ({ id }) => mapped(async () => ({ sandbox: sandboxMessage(manager.get(checkedId(id))) })),
+
+    listSandboxes: ({ pageSize, afterId }) =>
+      mapped(async () => {
+        const limit = pageSize === 0 ? MAX_PAGE_SIZE : Math.min(pageSize, MAX_PAGE_SIZE);
+        const rest = manager.list().filter(({ id }) => id > afterId);
+        const page = rest.slice(0, limit);
+        return { sandboxes: page.map((sandbox) => sandboxMessage(sandbox)), nextAfterId: rest.length > limit ? (page.at(-1)?.id ?? "") : "" };
+      }),
+
+    destroySandbox: ({ id, incarnation }) =>
+      mapped(async () => ({ stages: stageMessages(await manager.destroy(checkedId(id), Number(incarnation))) })),
+
+    pauseSandbox: ({ id, incarnation }) =>
+      mapped(async () => {
+        const { sandbox, stages } = await manager.pause(checkedId(id), incarnationOf(incarnation));
+        return { sandbox: sandboxMessage(sandbox), stages: stageMessages(stages) };
+      }),
+
+    resumeSandbox: ({ id, incarnation, deadline }) =>
+      mapped(async () => {
+        const { sandbox, stages } = await manager.resume(
+          checkedId(id),
+          incarnationOf(incarnation),
+          deadline === undefined ? undefined : deadlineOf(deadline),
+        );
+        return { sandbox: sandboxMessage(sandbox), stages: stageMessages(stages) };
+      }),
+
+    setSandboxDeadline: ({ id, incarnation, deadline }) =>
+      mapped(async () => {
+        const given = deadline === undefined ? undefined : deadlineOf(deadline);
+        return { sandbox: sandboxMessage(await manager.setDeadline(checkedId(id), incarnationOf(incarnation), given)) };
+      }),
+
+    watchSandboxes: (_request, context) => watchSandboxes(manager, context.signal),
+  };
+}
+
+type WatchEvent = hostagent.WatchSandboxesResponse["event"];
+
+/** Changes as they come. A slow reader gets the latest of each sandbox, not each change. */
+async function* watchSandboxes(manager: SandboxManager, signal: AbortSignal): AsyncGenerator<{ event: WatchEvent }> {
+  const changed = new Map<string, hostagent.Sandbox>();
+  let wake = Promise.withResolvers<void>();
+  const onChange = (sandbox: SandboxView, gone: boolean): void => {
+    changed.set(sandbox.id, sandboxMessage(sandbox, gone));
+    wake.resolve();
+  };
+  const onTick = (): void => wake.resolve();
+  const timer = setInterval(onTick, KEEPALIVE_MS);
+  manager.events.on("changed", onChange);
+  signal.addEventListener("abort", onTick);
+  try {
+    yield { event: { case: "ready", value: create(hostagent.WatchSandboxesResponse_ReadySchema) } };
+    while (!signal.aborted) {
+      await wake.promise;
+      wake = Promise.withResolvers<void>();
+      const batch = [...changed.values()];
+      changed.clear();
+      for (const value of batch) yield { event: { case: "changed", value } };
+      if (batch.length === 0) yield { event: { case: "keepalive", value: create(hostagent.WatchSandboxesResponse_KeepAliveSchema) } };
+    }
+  } finally {
+    clearInterval(timer);
+    manager.events.off("changed", onChange);
+    signal.removeEventListener("abort", onTick);
+  }
+}
+
+async function mapped<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw connectErrorOf(error);
+  }
+}

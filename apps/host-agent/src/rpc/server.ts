@@ -1,0 +1,64 @@
+/**
+ * The agent's one listener, a Unix socket that only root can open: Connect RPC and byte streams behind
+ * one token. Long streams have no deadline; every request must authenticate.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { once } from "node:events";
+import { chmod, rm } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import { connect } from "node:net";
+import type { ConnectRouter } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import type { Logger } from "pino";
+import { WrennError } from "@wrenn/errors";
+import { hostagent } from "@wrenn/protocol";
+import type { SandboxManager } from "../sandbox/manager.ts";
+import { handleFileRequest, sendError } from "./file-streams.ts";
+import type { HostService } from "./host-service.ts";
+import { processService } from "./process-service.ts";
+import { sandboxService } from "./sandbox-service.ts";
+
+export interface RpcServerOptions {
+  socketPath: string;
+  token: string;
+  manager: SandboxManager;
+  host: HostService;
+  log: Logger;
+}
+
+/** Listens; a socket that nobody answers on is a leftover and replaced. */
+export async function startRpcServer(options: RpcServerOptions): Promise<Server> {
+  const { socketPath, manager, host, log } = options;
+  const routes = (router: ConnectRouter): unknown =>
+    router.service(hostagent.HostAgentService, { ...host, ...sandboxService(manager), ...processService(manager) });
+  const handleRpc = connectNodeAdapter({ routes, readMaxBytes: 8 * 1024 * 1024 });
+  const expected = digest(`Bearer ${options.token}`);
+  const server = createServer({ requestTimeout: 0, keepAliveTimeout: 60_000 }, (request, response) => {
+    if (!timingSafeEqual(digest(request.headers.authorization ?? ""), expected)) {
+      sendError(response, new WrennError("unauthorized", "The agent token is missing or wrong"));
+      return;
+    }
+    void handleFileRequest(manager, request, response).then(
+      (handled) => (handled ? undefined : handleRpc(request, response)),
+      (error: unknown) => {
+        log.error({ operation: "rpc", err: error });
+        sendError(response, error);
+      },
+    );
+  });
+  await removeStaleSocket(socketPath);
+  server.listen(socketPath);
+  await once(server, "listening");
+  await chmod(socketPath, 0o600);
+  return server;
+}
+
+const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+
+async function removeStaleSocket(path: string): Promise<void> {
+  const socket = connect({ path });
+  const answered = await once(socket, "connect").then(() => true, () => false);
+  socket.destroy();
+  if (answered) throw new WrennError("port_in_use", `Cannot listen on ${path}: another host agent does`, { hint: "Stop it first: ./wrenn down" });
+  await rm(path, { force: true });
+}

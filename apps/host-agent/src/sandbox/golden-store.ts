@@ -1,0 +1,194 @@
+/**
+ * Golden snapshots: one booted guest per (template build, machine, disk, compatibility), frozen with
+ * its agent waiting. Every sandbox starts as its clone. Built once under a lock; kept by last use within
+ * a byte budget, never removed while a sandbox builds on it.
+ */
+import { createHash } from "node:crypto";
+import { chown, mkdir, open, readdir, stat, utimes } from "node:fs/promises";
+import { basename, join } from "node:path";
+import type { Logger } from "pino";
+import { remove } from "@wrenn/effects";
+import { WrennError } from "@wrenn/errors";
+import type { GuestManifest, GuestTemplate } from "@wrenn/guest";
+import type { DiskStore } from "../disk/disk-store.ts";
+import { GuestAgent } from "../envd/guest-agent.ts";
+import { runInGuest } from "../envd/run-in-guest.ts";
+import { GUEST_MAC_ADDRESS, type NetworkPool } from "../network/network.ts";
+import { beginLayer, commitLayer, memoryPathOf, openLayer, statePathOf, type Layer } from "../snapshot/layer.ts";
+import type { Vmm } from "../vmm/vmm.ts";
+import { KeyedMutex } from "./keyed-mutex.ts";
+import type { Resources } from "./record.ts";
+
+const MIB = 1024 * 1024;
+const BUILD_DEADLINE_MS = 300_000;
+
+/**
+ * Run once in every golden guest, so that its clones find the programs that everybody uses first in
+ * memory. The exit status does not matter: a template may lack any of them.
+ */
+const WARM_UP: readonly (readonly [string, ...string[]])[] = [
+  ["/bin/bash", "-l", "-c", "true"],
+  ["/usr/bin/env", "python3", "-c", "print(2**100)"],
+];
+
+export interface GoldenStoreOptions {
+  stateDirectory: string;
+  vmm: Vmm;
+  network: NetworkPool;
+  disks: DiskStore;
+  manifest: GuestManifest;
+  log: Logger;
+  /** Allocated bytes above which unused golden snapshots are removed, longest unused first. */
+  budgetBytes: number;
+}
+
+export class GoldenStore {
+  readonly #options: GoldenStoreOptions;
+  readonly #root: string;
+  readonly #mutex = new KeyedMutex();
+
+  constructor(options: GoldenStoreOptions) {
+    this.#options = options;
+    this.#root = join(options.stateDirectory, "golden");
+  }
+
+  /** What a captured state must match to be loaded here. */
+  get compatibility(): Record<string, string> {
+    return { ...this.#options.vmm.compatibility, kernel: this.#options.manifest.kernelHash };
+  }
+
+  /** Names the golden snapshot of a template on a machine, whether it exists or not. */
+  keyOf(template: GuestTemplate, resources: Resources): string {
+    const identity = JSON.stringify([template.buildId, resources.vcpus, resources.memoryMib, resources.diskMib, this.compatibility]);
+    return `gold_${createHash("sha256").update(identity).digest("hex").slice(0, 20)}`;
+  }
+
+  /** The golden snapshot, built when it is missing. One build at a time per key; the others wait for it. */
+  async ensure(template: GuestTemplate, resources: Resources): Promise<Layer> {
+    const key = this.keyOf(template, resources);
+    return await this.#mutex.run(key, undefined, async () => {
+      const directory = join(this.#root, key);
+      const existing = await stat(directory).catch(() => undefined);
+      if (existing !== undefined) {
+        const now = new Date();
+        await utimes(directory, now, now);
+        return await openLayer(directory);
+      }
+      // Not the first caller's signal: others wait for this build too.
+      return await this.#build(key, template, resources, AbortSignal.timeout(BUILD_DEADLINE_MS));
+    });
+  }
+
+  async open(key: string): Promise<Layer> {
+    return await openLayer(join(this.#root, key));
+  }
+
+  /** Removes what a crash left half-built, and, above the budget, what no sandbox in `inUse` builds on. */
+  async collect(inUse: ReadonlySet<string>): Promise<void> {
+    await mkdir(this.#root, { recursive: true, mode: 0o700 });
+    const kept: { key: string; bytes: number; usedAtMs: number }[] = [];
+    for (const key of await readdir(this.#root)) {
+      const directory = join(this.#root, key);
+      if (key.startsWith("tmp.")) await remove(directory, "golden.sweep");
+      else kept.push({ key, bytes: await allocatedBytes(directory), usedAtMs: (await stat(directory)).mtimeMs });
+    }
+    let total = kept.reduce((sum, { bytes }) => sum + bytes, 0);
+    for (const { key, bytes } of kept.toSorted((a, b) => a.usedAtMs - b.usedAtMs)) {
+      if (total <= this.#options.budgetBytes) return;
+      if (inUse.has(key)) continue;
+      await remove(join(this.#root, key), "golden.evict");
+      total -= bytes;
+    }
+  }
+
+  async #build(key: string, template: GuestTemplate, resources: Resources, signal: AbortSignal): Promise<Layer> {
+    const { vmm, network, disks, manifest, log } = this.#options;
+    const startedAt = performance.now();
+    const temporary = await beginLayer(this.#root, key);
+    const supervisionDirectory = join(temporary, "supervision");
+    const vmDirectory = join(temporary, "vm");
+    const slot = await network.acquire(key, signal);
+    await using cleanup = new AsyncDisposableStack();
+    cleanup.defer(() => network.release(slot));
+    cleanup.defer(() => remove(temporary, "golden.abandon"));
+    await mkdir(supervisionDirectory, { mode: 0o700 });
+    await mkdir(vmDirectory, { mode: 0o700 });
+    await chown(vmDirectory, slot.uid, slot.uid);
+    const memoryPath = memoryPathOf(temporary);
+    await makeMemoryFile(memoryPath, resources.memoryMib * MIB, slot.uid);
+    const base = { path: template.rootfsPath, format: "raw", backingPaths: [] } as const;
+    const disk = await disks.create({ id: key, directory: temporary, base, sizeBytes: resources.diskMib * MIB, uid: slot.uid }, signal);
+    const vm = await vmm.boot(
+      {
+        name: key,
+        directory: vmDirectory,
+        supervisionDirectory,
+        networkNamespace: slot.namespacePath,
+        tapName: slot.tapName,
+        macAddress: GUEST_MAC_ADDRESS,
+        uid: slot.uid,
+        diskPath: disk.path,
+        diskBackingPaths: disk.backingPaths,
+        shape: { vcpus: resources.vcpus, memoryMib: resources.memoryMib },
+        kernelPath: manifest.kernelPath,
+        initramfsPath: manifest.initramfsPath,
+        kernelArguments: manifest.kernelArguments,
+        memoryPath,
+      },
+      signal,
+    );
+    cleanup.defer(async () => void (await vm.stop()));
+    const guest = new GuestAgent(slot.hostAddress, "");
+    cleanup.defer(() => guest.close());
+    const ended = vm.exited.then(() => {
+      throw new WrennError("internal", `Cannot boot the template ${template.name}: its VM ended`);
+    });
+    ended.catch(() => undefined);
+    await Promise.race([ended, prepareGuest(guest, template, resources, signal)]);
+    await vm.pause(signal);
+    await vm.flushDisk(signal);
+    const capture = await vm.capture({ statePath: statePathOf(temporary), memoryPath }, signal);
+    await guest.close();
+    await vm.stop();
+    await disks.lock({ path: disk.path, format: disk.format, backingPaths: disk.backingPaths });
+    await chown(memoryPath, 0, 0);
+    await Promise.all([remove(supervisionDirectory), remove(vmDirectory)]);
+    const layer = await commitLayer(temporary, this.#root, capture, { buildId: key, memoryBytes: resources.memoryMib * MIB }, {
+      version: 1,
+      buildId: key,
+      shape: { vcpus: resources.vcpus, memoryMib: resources.memoryMib },
+      compatibility: this.compatibility,
+      disk: { path: join(this.#root, key, basename(disk.path)), format: disk.format, backingPaths: [...disk.backingPaths] },
+      basePath: memoryPathOf(join(this.#root, key)),
+      createdAt: new Date().toISOString(),
+    });
+    log.info({ operation: "golden.build", key, template: template.name, ...resources, durationMs: Math.round(performance.now() - startedAt) });
+    return layer;
+  }
+}
+
+async function prepareGuest(guest: GuestAgent, template: GuestTemplate, resources: Resources, signal: AbortSignal): Promise<void> {
+  await guest.waitUntilReady(signal);
+  if (resources.diskMib * MIB > template.virtualBytes) {
+    const { exitCode, output } = await runInGuest(guest, ["resize2fs", "/dev/vda"], "root", signal);
+    if (exitCode !== 0) throw new WrennError("unsupported", `Cannot enlarge the disk of template ${template.name}: ${output}`);
+  }
+  for (const argv of WARM_UP) await runInGuest(guest, argv, template.defaultUser, signal).catch(() => undefined);
+  await runInGuest(guest, ["/bin/sync"], "root", signal);
+}
+
+async function makeMemoryFile(path: string, bytes: number, uid: number): Promise<void> {
+  const file = await open(path, "wx", 0o600);
+  try {
+    await file.truncate(bytes);
+    await file.chown(uid, uid);
+  } finally {
+    await file.close();
+  }
+}
+
+async function allocatedBytes(directory: string): Promise<number> {
+  let blocks = 0;
+  for (const name of await readdir(directory)) blocks += (await stat(join(directory, name))).blocks;
+  return blocks * 512;
+}

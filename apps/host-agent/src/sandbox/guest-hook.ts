@@ -1,0 +1,33 @@
+/**
+ * The guest hook: what a guest is told before it counts as running. A clone shares the memory of its
+ * origin, so that its random state, identity and clock must be replaced before user code can see them.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import type { GuestAgent } from "../envd/guest-agent.ts";
+import type { SandboxRecord } from "./record.ts";
+
+/** Entropy for the guest's kernel: 256 bits of key, twice over. */
+const ENTROPY_BYTES = 64;
+
+export async function runGuestHook(guest: GuestAgent, record: SandboxRecord, defaultUser: string, signal: AbortSignal): Promise<void> {
+  await guest.init(
+    {
+      timestamp: new Date().toISOString(),
+      entropy: randomBytes(ENTROPY_BYTES).toString("base64"),
+      hostname: record.id,
+      machineId: machineIdOf(record.id),
+      accessToken: record.accessToken,
+      envVars: record.envs,
+      defaultUser,
+      sandboxId: record.id,
+      templateId: record.templateBuildId,
+      lifecycleID: `${record.id}.${record.incarnation}`,
+    },
+    signal,
+  );
+}
+
+/** The same for all of a sandbox's lives, another one for every sandbox. */
+function machineIdOf(sandboxId: string): string {
+  return createHash("sha256").update(sandboxId).digest("hex").slice(0, 32);
+}

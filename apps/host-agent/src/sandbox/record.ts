@@ -1,0 +1,108 @@
+/**
+ * The durable record of a sandbox: `sandboxes/<id>/record.json`, replaced atomically before the first
+ * side effect of every transition. It alone says, after a crash, what has to be finished or undone.
+ */
+import { mkdir, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { flush, remove, writeFileAtomic } from "@wrenn/effects";
+import type { Disk } from "../disk/disk-store.ts";
+import type { VmRecord } from "../vmm/vmm.ts";
+
+/**
+ * - `creating`: no guest yet; a crash undoes everything.
+ * - `running`: the guest is served.
+ * - `pausing`: the guest is frozen or about to be. A crash before the layer `pendingLayer` is committed
+ *   thaws it; after, it finishes the pause.
+ * - `paused`: only the layer `layer` is left.
+ * - `resuming`: a guest is being started from `layer`; a crash goes back to `paused`.
+ * - `destroying`: everything is being removed; a crash goes on.
+ * - `failed`: the guest ended by itself; `reason` says how. `layer`, if there is one, can be resumed.
+ */
+export type SandboxState = "creating" | "running" | "pausing" | "paused" | "resuming" | "destroying" | "failed";
+
+export interface Resources {
+  vcpus: number;
+  memoryMib: number;
+  diskMib: number;
+}
+
+/** When a sandbox ends; undefined: never. */
+export interface Deadline {
+  idleTimeoutSec: number | undefined;
+  /** ISO 8601. */
+  endAt: string | undefined;
+  onTimeout: "destroy" | "pause";
+}
+
+export interface SandboxRecord {
+  version: 1;
+  id: string;
+  incarnation: number;
+  state: SandboxState;
+  templateBuildId: string;
+  resources: Resources;
+  deadline: Deadline;
+  envs: Record<string, string>;
+  accessToken: string;
+  createdAt: string;
+  lastActiveAt: string;
+  reason: string | undefined;
+  /** Golden snapshot whose memory image and disk this sandbox builds on. */
+  goldenKey: string | undefined;
+  slotIndex: number | undefined;
+  vm: VmRecord | undefined;
+  disk: Disk | undefined;
+  /** Build id of the last committed layer. */
+  layer: string | undefined;
+  /** Build id of the layer that a pause is writing. */
+  pendingLayer: string | undefined;
+}
+
+/** Directories of one sandbox. */
+export interface SandboxPaths {
+  root: string;
+  /** The VMM's own. */
+  vm: string;
+  layers: string;
+}
+
+/** Keeps the records of a host. */
+export class RecordStore {
+  readonly #root: string;
+
+  constructor(stateDirectory: string) {
+    this.#root = join(stateDirectory, "sandboxes");
+  }
+
+  paths(id: string): SandboxPaths {
+    const root = join(this.#root, id);
+    return { root, vm: join(root, "vm"), layers: join(root, "layers") };
+  }
+
+  async write(record: SandboxRecord): Promise<void> {
+    const { root } = this.paths(record.id);
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    await writeFileAtomic(join(root, "record.json"), JSON.stringify(record), { name: `record.${record.state}` });
+  }
+
+  /** Every record of this host; a directory without one is what a crash left of a create or destroy. */
+  async readAll(): Promise<{ records: SandboxRecord[]; leftovers: string[] }> {
+    await mkdir(this.#root, { recursive: true, mode: 0o700 });
+    const records: SandboxRecord[] = [];
+    const leftovers: string[] = [];
+    for (const id of await readdir(this.#root)) {
+      try {
+        records.push(JSON.parse(await readFile(join(this.#root, id, "record.json"), "utf8")) as SandboxRecord);
+      } catch {
+        leftovers.push(id);
+      }
+    }
+    return { records, leftovers };
+  }
+
+  /** Removes everything of a sandbox, its record last but one: the directory itself. */
+  async remove(id: string): Promise<void> {
+    await remove(this.paths(id).root, "sandbox.remove");
+    await flush(this.#root, "sandbox.remove.parent");
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * QEMU's microvm machine, with KVM where it is usable and single-threaded TCG elsewhere. What works on
+ * which version, and what does not: docs/reference/qemu.md.
+ */
+import { watch } from "node:fs";
+import { access, readFile } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { WrennError } from "@wrenn/errors";
+import { lastConsoleLines, ShimProcess, type ShimSpec } from "../shim.ts";
+import type { BootSpec, RestoreSpec, VirtualMachine, VmPlacement, Vmm, VmRecord } from "../vmm.ts";
+import {
+  bootArguments,
+  incomingSocketPath,
+  machineIdentity,
+  qmpSocketPath,
+  restoreArguments,
+  type QemuInstallation,
+} from "./arguments.ts";
+import { sendStream } from "./incoming-stream.ts";
+import { loadPages } from "./process-memory.ts";
+import { QemuMachine } from "./qemu-machine.ts";
+import { QmpClient } from "./qmp.ts";
+
+export interface QemuVmmOptions extends QemuInstallation {
+  version: string;
+  /** Model name of the host's CPU. */
+  cpuModel: string;
+  shimPath: string;
+  /** Library that keeps QEMU from writing memory images; see crates/memory-guard. */
+  memoryGuardPath: string;
+}
+
+export class QemuVmm implements Vmm {
+  readonly kind = "qemu";
+  readonly version: string;
+  readonly accelerator: "kvm" | "tcg";
+  readonly compatibility: Readonly<Record<string, string>>;
+  readonly #options: QemuVmmOptions;
+
+  constructor(options: QemuVmmOptions) {
+    this.#options = options;
+    this.version = options.version;
+    this.accelerator = options.accelerator;
+    this.compatibility = {
+      vmm: `qemu ${options.version}`,
+      machine: machineIdentity(options),
+      cpu: options.cpuModel,
+      // Under TCG the guest's clock is the host's TSC at the frequency that it was told at boot.
+      ...(options.accelerator === "tcg" ? { tscKhz: String(options.tscKhz) } : {}),
+    };
+  }
+
+  async boot(spec: BootSpec, signal: AbortSignal): Promise<VirtualMachine> {
+    const mounts = [
+      { path: spec.memoryPath, read_only: false },
+      { path: spec.kernelPath, read_only: true },
+      { path: spec.initramfsPath, read_only: true },
+    ];
+    const record = recordOf(spec, spec.shape, "booted", spec.memoryPath);
+    return await this.#launch(spec, record, bootArguments(this.#options, spec), mounts, {}, async () => undefined, signal);
+  }
+
+  async restore(spec: RestoreSpec, signal: AbortSignal): Promise<VirtualMachine> {
+    const record = { ...recordOf(spec, spec.shape, "restored", spec.memoryPath), statePath: spec.statePath };
+    const mounts = [
+      { path: spec.memoryPath, read_only: true },
+      { path: this.#options.memoryGuardPath, read_only: true },
+    ];
+    const env = { LD_PRELOAD: this.#options.memoryGuardPath, WRENN_MEMORY_IMAGE: spec.memoryPath };
+    const load = async (qmp: QmpClient, pid: number): Promise<void> => {
+      const capabilities = ["x-ignore-shared", "events"].map((capability) => ({ capability, state: true }));
+      await qmp.execute("migrate-set-capabilities", { capabilities }, signal);
+      const state = await readFile(spec.statePath);
+      const loaded = qmp.waitFor(({ event, data }) => event === "MIGRATION" && ["completed", "failed"].includes(String(data["status"])), signal);
+      loaded.catch(() => undefined);
+      await sendStream(incomingSocketPath(spec.directory), state, signal);
+      const { data } = await loaded;
+      if (data["status"] !== "completed") {
+        throw new WrennError("incompatible_snapshot", `Cannot restore ${spec.name}: QEMU refused the device state`);
+      }
+      if (spec.changes !== undefined) {
+        await loadPages(pid, spec.memoryPath, spec.changes.path, spec.changes.runs, signal);
+      }
+    };
+    return await this.#launch(spec, record, restoreArguments(this.#options, spec), mounts, env, load, signal);
+  }
+
+  async adopt(record: VmRecord, signal: AbortSignal): Promise<VirtualMachine | undefined> {
+    const process = await ShimProcess.attach(record.supervisionDirectory, signal);
+    if (process === undefined) return undefined;
+    try {
+      return new QemuMachine(record, process, await QmpClient.connect(qmpSocketPath(record.directory), signal));
+    } catch (cause) {
+      await process.stop(); // a VM that cannot be spoken to cannot be served
+      throw new WrennError("sandbox_unreachable", `Cannot adopt ${record.name}: QEMU does not answer`, { cause });
+    }
+  }
+
+  /** Starts QEMU, opens its monitor and prepares it; a failure at any step leaves no process. */
+  async #launch(
+    placement: VmPlacement,
+    record: VmRecord,
+    argv: string[],
+    mounts: ShimSpec["mounts"],
+    env: Record<string, string>,
+    prepare: (qmp: QmpClient, pid: number) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<VirtualMachine> {
+    const listening = appears(qmpSocketPath(placement.directory), signal);
+    listening.catch(() => undefined);
+    const process = await ShimProcess.start(this.#options.shimPath, this.#shimSpec(placement, argv, mounts, env), placement.supervisionDirectory, signal);
+    let qmp: QmpClient | undefined;
+    try {
+      const died = process.exited.then(async () => {
+        throw new WrennError("internal", `Cannot start the VM: QEMU ended (${await lastConsoleLines(placement.supervisionDirectory)})`);
+      });
+      const ready = listening.then(async () => {
+        qmp = await QmpClient.connect(qmpSocketPath(placement.directory), signal);
+        await prepare(qmp, process.pid);
+        return new QemuMachine(record, process, qmp);
+      });
+      died.catch(() => undefined);
+      ready.catch(() => undefined);
+      return await Promise.race([ready, died]);
+    } catch (error) {
+      qmp?.close();
+      await process.stop();
+      throw error;
+    }
+  }
+
+  #shimSpec(placement: VmPlacement, argv: string[], mounts: ShimSpec["mounts"], env: Record<string, string>): ShimSpec {
+    const { networkNamespace, tapName } = placement;
+    return {
+      name: placement.name,
+      argv,
+      env: { PATH: "/usr/bin", ...env },
+      uid: placement.uid,
+      gid: placement.uid,
+      directory: placement.directory,
+      ...(networkNamespace === undefined ? {} : { network_namespace: networkNamespace }),
+      ...(tapName === undefined ? {} : { tap: tapName }),
+      mounts: [
+        ...mounts,
+        { path: placement.diskPath, read_only: false },
+        ...placement.diskBackingPaths.map((path) => ({ path, read_only: true })),
+      ],
+      devices: this.accelerator === "kvm" ? ["/dev/kvm"] : [],
+      cgroup: `wrenn/${placement.name}`,
+    };
+  }
+}
+
+function recordOf(placement: VmPlacement, shape: VmRecord["shape"], origin: VmRecord["origin"], memoryPath: string): VmRecord {
+  const { name, directory, supervisionDirectory, diskPath } = placement;
+  return { vmm: "qemu", name, directory, supervisionDirectory, diskPath, memoryPath, origin, shape };
+}
+
+/** Settles when `path` exists; to be called before whoever makes it is started. */
+async function appears(path: string, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const watcher = watch(dirname(path), (_event, name) => {
+    if (name === basename(path)) resolve();
+  });
+  const onAbort = () => reject(signal.reason as Error);
+  signal.addEventListener("abort", onAbort, { once: true });
+  watcher.on("error", reject);
+  try {
+    const there = await access(path).then(() => true, () => false);
+    if (!there) await promise;
+  } finally {
+    watcher.close();
+    signal.removeEventListener("abort", onAbort);
+  }
+}
