@@ -18,7 +18,10 @@ const definition = defineConfig({
   WRENN_UID_FIRST: Type.Integer({ default: 2_000_000, minimum: 65_536, maximum: 2_000_000_000 }),
   // Golden snapshots are rebuilt in seconds; this keeps some ten of them.
   WRENN_GOLDEN_MAX_MIB: Type.Integer({ default: 8192, minimum: 0 }),
-  WRENN_LOG_LEVEL: Type.Union([Type.Literal("debug"), Type.Literal("info"), Type.Literal("warn"), Type.Literal("error")], { default: "info" }),
+  WRENN_LOG_LEVEL: Type.Union(
+    [Type.Literal("debug"), Type.Literal("info"), Type.Literal("warn"), Type.Literal("error")],
+    { default: "info" },
+  ),
   WRENN_READY_FD: Type.Optional(Type.Integer({ minimum: 3 })),
 });
 

@@ -29,7 +29,10 @@ const DRAIN_MS = 20_000;
 async function main(): Promise<void> {
   const config = parseConfig(process.env);
   const log = pino({ level: config.WRENN_LOG_LEVEL, base: { process: "host-agent" } });
-  if (process.getuid?.() !== 0) throw new WrennError("needs_root", "Cannot start the host agent: not root", { hint: "Run it as root: VMs need namespaces and users of their own" });
+  if (process.getuid?.() !== 0)
+    throw new WrennError("needs_root", "Cannot start the host agent: not root", {
+      hint: "Run it as root: VMs need namespaces and users of their own",
+    });
   const stateDirectory = config.WRENN_DIR;
   const starting = AbortSignal.timeout(START_DEADLINE_MS);
   const manifest = await readGuestManifest(stateDirectory);
@@ -58,7 +61,15 @@ async function main(): Promise<void> {
   });
   const disks = new Qcow2Store();
   const records = new RecordStore(stateDirectory);
-  const golden = new GoldenStore({ stateDirectory, vmm, network, disks, manifest, log, budgetBytes: config.WRENN_GOLDEN_MAX_MIB * MIB });
+  const golden = new GoldenStore({
+    stateDirectory,
+    vmm,
+    network,
+    disks,
+    manifest,
+    log,
+    budgetBytes: config.WRENN_GOLDEN_MAX_MIB * MIB,
+  });
   const manager = new SandboxManager({ stateDirectory, vmm, network, disks, records, golden, manifest, log });
   await manager.recover();
   const reaper = new Reaper(manager, log);
@@ -66,7 +77,8 @@ async function main(): Promise<void> {
   await mkdir(dirname(config.socketPath), { recursive: true, mode: 0o700 });
   const host = hostService({ stateDirectory, version: packageJson.version, vmm, manifest, manager });
   const server = await startRpcServer({ socketPath: config.socketPath, token, manager, host, log });
-  if (config.WRENN_READY_FD !== undefined) writeSync(config.WRENN_READY_FD, `${JSON.stringify({ ready: true, socket: config.socketPath })}\n`);
+  if (config.WRENN_READY_FD !== undefined)
+    writeSync(config.WRENN_READY_FD, `${JSON.stringify({ ready: true, socket: config.socketPath })}\n`);
   log.info({ operation: "ready", socket: config.socketPath });
 
   const ended = await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
@@ -89,7 +101,9 @@ try {
   process.exit(0);
 } catch (thrown) {
   const error = WrennError.from(thrown);
-  process.stderr.write(`${JSON.stringify({ level: 60, process: "host-agent", code: error.code, msg: error.message, hint: error.hint })}\n`);
+  process.stderr.write(
+    `${JSON.stringify({ level: 60, process: "host-agent", code: error.code, msg: error.message, hint: error.hint })}\n`,
+  );
   if (error.fault === "platform") process.stderr.write(`${error.stack}\n`);
   process.exit(1);
 }

@@ -12,7 +12,8 @@ function parse(text: string): ReadonlyMap<string, Action> {
   for (const item of text.split(",").filter(Boolean)) {
     const [name = "", what = ""] = item.split("=");
     const [kind, errno = "EIO"] = what.split(":");
-    if (kind !== "kill" && kind !== "error") throw new RangeError(`Cannot arm failpoint ${item}: say kill or error[:ERRNO]`);
+    if (kind !== "kill" && kind !== "error")
+      throw new RangeError(`Cannot arm failpoint ${item}: say kill or error[:ERRNO]`);
     actions.set(name, kind === "kill" ? { kind } : { kind, errno });
   }
   return actions;

@@ -61,7 +61,10 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
   }
 }
 
-async function relayLines(child: AsyncIterable<unknown> & { iterable: (o: { from: "all" | "stderr" }) => AsyncIterable<unknown> }, onLine: (line: string) => void) {
+async function relayLines(
+  child: AsyncIterable<unknown> & { iterable: (o: { from: "all" | "stderr" }) => AsyncIterable<unknown> },
+  onLine: (line: string) => void,
+) {
   try {
     for await (const line of child.iterable({ from: "stderr" })) onLine(String(line));
   } catch {
@@ -79,9 +82,15 @@ function errorOfTool(program: string, error: unknown): WrennError {
   }
   if (error.isCanceled) return new WrennError("canceled", `Stopped ${program}`, { cause: error });
   if (error.timedOut) return new WrennError("timeout", `Cannot finish ${program}: it took too long`, { cause: error });
-  const lastWords = String(error.stderr || error.stdout || "").trim().split("\n").slice(-5).join("; ");
+  const lastWords = String(error.stderr || error.stdout || "")
+    .trim()
+    .split("\n")
+    .slice(-5)
+    .join("; ");
   const how = error.signal === undefined ? `exit status ${error.exitCode}` : `signal ${error.signal}`;
-  return new WrennError("internal", `Cannot run ${program}: ${how}${lastWords ? `: ${lastWords}` : ""}`, { cause: error });
+  return new WrennError("internal", `Cannot run ${program}: ${how}${lastWords ? `: ${lastWords}` : ""}`, {
+    cause: error,
+  });
 }
 
 /** Starts a child that the caller supervises. */

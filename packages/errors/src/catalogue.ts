@@ -14,7 +14,11 @@ export const ERROR_CATALOGUE = {
   invalid_state: { status: 409, fault: "user", meaning: "The sandbox is not in a state that allows this." },
   conflict: { status: 409, fault: "user", meaning: "Another operation changed the thing meanwhile." },
   stale_incarnation: { status: 409, fault: "user", meaning: "The caller speaks of an earlier life of this sandbox." },
-  incompatible_snapshot: { status: 409, fault: "user", meaning: "The snapshot was made by another VMM, kernel or CPU." },
+  incompatible_snapshot: {
+    status: 409,
+    fault: "user",
+    meaning: "The snapshot was made by another VMM, kernel or CPU.",
+  },
   too_large: { status: 413, fault: "user", meaning: "The body or the output is larger than allowed." },
   rate_limited: { status: 429, fault: "user", meaning: "Too many requests; try again later." },
   canceled: { status: 499, fault: "user", meaning: "The caller went away or canceled." },

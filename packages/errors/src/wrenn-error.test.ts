@@ -25,7 +25,9 @@ describe("WrennError", () => {
 describe("ERROR_CATALOGUE", () => {
   it("is the same list as docs/reference/errors.md", () => {
     const text = readFileSync(new URL("../../../docs/reference/errors.md", import.meta.url), "utf8");
-    const documented = [...text.matchAll(/^\| `([a-z_]+)` \| (\d{3}) \| (user|platform) \|/gm)].map((row) => row.slice(1, 4));
+    const documented = [...text.matchAll(/^\| `([a-z_]+)` \| (\d{3}) \| (user|platform) \|/gm)].map((row) =>
+      row.slice(1, 4),
+    );
     const declared = Object.entries(ERROR_CATALOGUE).map(([code, { status, fault }]) => [code, String(status), fault]);
     expect(documented).toEqual(declared);
   });

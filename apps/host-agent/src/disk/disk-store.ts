@@ -29,7 +29,10 @@ export interface DiskStore {
    * Makes an empty overlay on `base` in `directory`, owned by `uid`.
    * @throws WrennError `storage_full`, `already_exists`
    */
-  create(options: { id: string; directory: string; base: DiskBase; sizeBytes: number; uid: number }, signal: AbortSignal): Promise<Disk>;
+  create(
+    options: { id: string; directory: string; base: DiskBase; sizeBytes: number; uid: number },
+    signal: AbortSignal,
+  ): Promise<Disk>;
   /**
    * Puts the disk of a paused VM into `layerDirectory`, flushed. Until the layer is committed the VM may
    * go on writing; then `lock` is called, when the VM is gone.

@@ -46,7 +46,12 @@ export class GuestAgent {
     this.#accessToken = accessToken;
     const baseUrl = `http://${address}:${PORT}`;
     // Bodies are streams of any length and age: only reaching the guest has a deadline.
-    this.#pool = new Pool(baseUrl, { connections: 64, headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 10_000 } });
+    this.#pool = new Pool(baseUrl, {
+      connections: 64,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      connect: { timeout: 10_000 },
+    });
     const authenticate: Interceptor = (next) => (request) => {
       request.header.set("X-Access-Token", accessToken);
       return next(request);
@@ -72,7 +77,13 @@ export class GuestAgent {
   /** The guest hook: clock, entropy, identity, environment, token; ends earlier connections. */
   async init(init: GuestInit, signal: AbortSignal): Promise<void> {
     const body = JSON.stringify(init);
-    await this.#expect({ method: "POST", path: "/init", headers: { "content-type": "application/json" }, body, signal });
+    await this.#expect({
+      method: "POST",
+      path: "/init",
+      headers: { "content-type": "application/json" },
+      body,
+      signal,
+    });
   }
 
   /** Reads a file as a stream; the answer carries the guest agent's own headers. */
@@ -104,7 +115,10 @@ export class GuestAgent {
   async #request(options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
     let response: Dispatcher.ResponseData;
     try {
-      const headers = { ...(options.headers as Record<string, string> | undefined), "x-access-token": this.#accessToken };
+      const headers = {
+        ...(options.headers as Record<string, string> | undefined),
+        "x-access-token": this.#accessToken,
+      };
       response = await this.#pool.request({ ...options, headers });
     } catch (cause) {
       const { signal } = options as { signal?: AbortSignal };

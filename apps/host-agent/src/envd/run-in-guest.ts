@@ -14,9 +14,13 @@ export async function runInGuest(
   const [cmd, ...args] = argv;
   let output = "";
   try {
-    const events = guest.processes.start({ process: { cmd, args }, stdin: false }, { signal, headers: basicUser(user) });
+    const events = guest.processes.start(
+      { process: { cmd, args }, stdin: false },
+      { signal, headers: basicUser(user) },
+    );
     for await (const { event } of events) {
-      if (event?.event.case === "data") output = (output + Buffer.from(event.event.value.output.value ?? []).toString()).slice(-OUTPUT_BYTES);
+      if (event?.event.case === "data")
+        output = (output + Buffer.from(event.event.value.output.value ?? []).toString()).slice(-OUTPUT_BYTES);
       if (event?.event.case === "end") return { exitCode: event.event.value.exitCode, output };
     }
   } catch (error) {

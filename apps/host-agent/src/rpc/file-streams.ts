@@ -11,10 +11,21 @@ import { checkedId, incarnationOf } from "./messages.ts";
 
 const ROUTE = /^\/sandboxes\/([^/]+)\/files$/;
 const PASSED_REQUEST_HEADERS = ["range", "if-range", "if-none-match", "if-modified-since"];
-const PASSED_RESPONSE_HEADERS = ["content-type", "content-length", "content-range", "accept-ranges", "last-modified", "etag"];
+const PASSED_RESPONSE_HEADERS = [
+  "content-type",
+  "content-length",
+  "content-range",
+  "accept-ranges",
+  "last-modified",
+  "etag",
+];
 
 /** Handles the request when it is for a file; false when it is for somebody else. */
-export async function handleFileRequest(manager: SandboxManager, request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+export async function handleFileRequest(
+  manager: SandboxManager,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<boolean> {
   const url = new URL(request.url ?? "/", "http://agent");
   const id = ROUTE.exec(url.pathname)?.[1];
   if (id === undefined) return false;
@@ -23,7 +34,10 @@ export async function handleFileRequest(manager: SandboxManager, request: Incomi
   try {
     const path = url.searchParams.get("path");
     if (path === null) throw new WrennError("invalid_request", "Cannot use a file: the query has no path");
-    using lease = manager.use(checkedId(decodeURIComponent(id)), incarnationOf(BigInt(url.searchParams.get("incarnation") ?? 0)));
+    using lease = manager.use(
+      checkedId(decodeURIComponent(id)),
+      incarnationOf(BigInt(url.searchParams.get("incarnation") ?? 0)),
+    );
     const query = { path, user: url.searchParams.get("user") ?? "" };
     if (request.method === "GET") {
       const answer = await lease.agent.download(query, pick(request.headers, PASSED_REQUEST_HEADERS), gone.signal);
@@ -47,9 +61,16 @@ export function sendError(response: ServerResponse, thrown: unknown): void {
     return;
   }
   const error = WrennError.from(thrown);
-  response.writeHead(error.status, { "content-type": "application/json", connection: "close" }).end(JSON.stringify(error.toBody()));
+  response
+    .writeHead(error.status, { "content-type": "application/json", connection: "close" })
+    .end(JSON.stringify(error.toBody()));
 }
 
-function pick(headers: Record<string, string | string[] | undefined>, names: readonly string[]): Record<string, string> {
-  return Object.fromEntries(names.flatMap((name) => (typeof headers[name] === "string" ? [[name, headers[name]]] : [])));
+function pick(
+  headers: Record<string, string | string[] | undefined>,
+  names: readonly string[],
+): Record<string, string> {
+  return Object.fromEntries(
+    names.flatMap((name) => (typeof headers[name] === "string" ? [[name, headers[name]]] : [])),
+  );
 }

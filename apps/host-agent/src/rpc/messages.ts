@@ -60,18 +60,24 @@ export function resourcesOf(message: hostagent.Resources | undefined): Resources
     ["disk_mib", diskMib, 64, 1_048_576],
   ] as const;
   for (const [name, value, least, most] of bounds) {
-    if (value < least || value > most) throw new WrennError("invalid_request", `Cannot create a sandbox with ${name} ${value}: ${least} to ${most}`);
+    if (value < least || value > most)
+      throw new WrennError("invalid_request", `Cannot create a sandbox with ${name} ${value}: ${least} to ${most}`);
   }
   return { vcpus, memoryMib, diskMib };
 }
 
 /** Ids become directory names: nothing but this form ever reaches the file system. */
 export function checkedId(id: string): string {
-  if (!/^sb[a-z0-9]{20}$/.test(id)) throw new WrennError("invalid_request", `Cannot use sandbox id ${JSON.stringify(id.slice(0, 80))}: "sb" and 20 characters a-z0-9`);
+  if (!/^sb[a-z0-9]{20}$/.test(id))
+    throw new WrennError(
+      "invalid_request",
+      `Cannot use sandbox id ${JSON.stringify(id.slice(0, 80))}: "sb" and 20 characters a-z0-9`,
+    );
   return id;
 }
 
 export function incarnationOf(value: bigint): number {
-  if (value < 1n || value > BigInt(Number.MAX_SAFE_INTEGER)) throw new WrennError("invalid_request", `Cannot use incarnation ${value}`);
+  if (value < 1n || value > BigInt(Number.MAX_SAFE_INTEGER))
+    throw new WrennError("invalid_request", `Cannot use incarnation ${value}`);
   return Number(value);
 }

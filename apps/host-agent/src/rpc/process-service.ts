@@ -19,9 +19,14 @@ type ProcessMethods =
   | "signalProcess"
   | "resizeProcess";
 
-export function processService(manager: SandboxManager): Pick<ServiceImpl<typeof hostagent.HostAgentService>, ProcessMethods> {
+export function processService(
+  manager: SandboxManager,
+): Pick<ServiceImpl<typeof hostagent.HostAgentService>, ProcessMethods> {
   /** One call to the guest agent, counted as activity. */
-  async function call<T>(ref: { sandboxId: string; incarnation: bigint } | undefined, work: (guest: GuestAgent) => Promise<T>): Promise<T> {
+  async function call<T>(
+    ref: { sandboxId: string; incarnation: bigint } | undefined,
+    work: (guest: GuestAgent) => Promise<T>,
+  ): Promise<T> {
     try {
       if (ref === undefined) throw new WrennError("invalid_request", "Cannot find the process: none was named");
       using lease = manager.use(checkedId(ref.sandboxId), incarnationOf(ref.incarnation));
@@ -52,7 +57,12 @@ export function processService(manager: SandboxManager): Pick<ServiceImpl<typeof
       yield* follow(request, (guest) =>
         guest.processes.start(
           {
-            process: { cmd: request.cmd, args: request.args, envs: request.envs, ...(request.cwd === "" ? {} : { cwd: request.cwd }) },
+            process: {
+              cmd: request.cmd,
+              args: request.args,
+              envs: request.envs,
+              ...(request.cwd === "" ? {} : { cwd: request.cwd }),
+            },
             stdin: request.stdin,
             ...(pty === undefined ? {} : { pty: { size: { cols: pty.cols, rows: pty.rows } } }),
           },
@@ -62,19 +72,28 @@ export function processService(manager: SandboxManager): Pick<ServiceImpl<typeof
     },
 
     async *connectProcess({ process }, context: HandlerContext) {
-      if (process === undefined) throw connectErrorOf(new WrennError("invalid_request", "Cannot follow a process: none was named"));
-      yield* follow(process, (guest) => guest.processes.connect({ process: selector(process) }, { signal: context.signal }));
+      if (process === undefined)
+        throw connectErrorOf(new WrennError("invalid_request", "Cannot follow a process: none was named"));
+      yield* follow(process, (guest) =>
+        guest.processes.connect({ process: selector(process) }, { signal: context.signal }),
+      );
     },
 
     async listProcesses(request) {
       const { processes } = await call(request, (guest) => guest.processes.list({}));
       return {
-        processes: processes.map(({ pid, config }) => ({ pid, cmd: config?.cmd ?? "", args: config?.args ?? [], cwd: config?.cwd ?? "" })),
+        processes: processes.map(({ pid, config }) => ({
+          pid,
+          cmd: config?.cmd ?? "",
+          args: config?.args ?? [],
+          cwd: config?.cwd ?? "",
+        })),
       };
     },
 
     async sendProcessInput({ process, input }) {
-      if (input.case === undefined) throw connectErrorOf(new WrennError("invalid_request", "Cannot write to a process: no input was given"));
+      if (input.case === undefined)
+        throw connectErrorOf(new WrennError("invalid_request", "Cannot write to a process: no input was given"));
       await call(process, (guest) => guest.processes.sendInput({ process: selector(process), input: { input } }));
       return {};
     },
@@ -85,13 +104,18 @@ export function processService(manager: SandboxManager): Pick<ServiceImpl<typeof
     },
 
     async signalProcess({ process, signal }) {
-      await call(process, (guest) => guest.processes.sendSignal({ process: selector(process), signal: knownSignal(signal) }));
+      await call(process, (guest) =>
+        guest.processes.sendSignal({ process: selector(process), signal: knownSignal(signal) }),
+      );
       return {};
     },
 
     async resizeProcess({ process, size }) {
       await call(process, (guest) =>
-        guest.processes.update({ process: selector(process), pty: { size: { cols: size?.cols ?? 0, rows: size?.rows ?? 0 } } }),
+        guest.processes.update({
+          process: selector(process),
+          pty: { size: { cols: size?.cols ?? 0, rows: size?.rows ?? 0 } },
+        }),
       );
       return {};
     },
@@ -110,7 +134,8 @@ function knownSignal(signal: number): envdProcess.Signal {
 }
 
 function eventMessage({ event }: envdProcess.ProcessEvent): hostagent.ProcessEvent | undefined {
-  const make = (value: hostagent.ProcessEvent["event"]): hostagent.ProcessEvent => create(hostagent.ProcessEventSchema, { event: value });
+  const make = (value: hostagent.ProcessEvent["event"]): hostagent.ProcessEvent =>
+    create(hostagent.ProcessEventSchema, { event: value });
   switch (event.case) {
     case "start":
       return make({ case: "started", value: create(hostagent.ProcessEvent_StartedSchema, { pid: event.value.pid }) });
@@ -121,7 +146,10 @@ function eventMessage({ event }: envdProcess.ProcessEvent): hostagent.ProcessEve
     case "end": {
       const { exitCode, status, oom, exited } = event.value;
       const signal = exited ? 0 : signalNumber(status);
-      return make({ case: "ended", value: create(hostagent.ProcessEvent_EndedSchema, { exitCode, status, oom, signal }) });
+      return make({
+        case: "ended",
+        value: create(hostagent.ProcessEvent_EndedSchema, { exitCode, status, oom, signal }),
+      });
     }
     case "keepalive":
       return make({ case: "keepalive", value: create(hostagent.ProcessEvent_KeepAliveSchema) });

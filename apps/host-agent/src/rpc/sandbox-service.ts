@@ -19,7 +19,9 @@ type SandboxMethods =
   | "setSandboxDeadline"
   | "watchSandboxes";
 
-export function sandboxService(manager: SandboxManager): Pick<ServiceImpl<typeof hostagent.HostAgentService>, SandboxMethods> {
+export function sandboxService(
+  manager: SandboxManager,
+): Pick<ServiceImpl<typeof hostagent.HostAgentService>, SandboxMethods> {
   return {
     createSandbox: (request) =>
       mapped(async () => {
@@ -42,7 +44,10 @@ export function sandboxService(manager: SandboxManager): Pick<ServiceImpl<typeof
         const limit = pageSize === 0 ? MAX_PAGE_SIZE : Math.min(pageSize, MAX_PAGE_SIZE);
         const rest = manager.list().filter(({ id }) => id > afterId);
         const page = rest.slice(0, limit);
-        return { sandboxes: page.map((sandbox) => sandboxMessage(sandbox)), nextAfterId: rest.length > limit ? (page.at(-1)?.id ?? "") : "" };
+        return {
+          sandboxes: page.map((sandbox) => sandboxMessage(sandbox)),
+          nextAfterId: rest.length > limit ? (page.at(-1)?.id ?? "") : "",
+        };
       }),
 
     destroySandbox: ({ id, incarnation }) =>
@@ -96,7 +101,8 @@ async function* watchSandboxes(manager: SandboxManager, signal: AbortSignal): As
       const batch = [...changed.values()];
       changed.clear();
       for (const value of batch) yield { event: { case: "changed", value } };
-      if (batch.length === 0) yield { event: { case: "keepalive", value: create(hostagent.WatchSandboxesResponse_KeepAliveSchema) } };
+      if (batch.length === 0)
+        yield { event: { case: "keepalive", value: create(hostagent.WatchSandboxesResponse_KeepAliveSchema) } };
     }
   } finally {
     clearInterval(timer);

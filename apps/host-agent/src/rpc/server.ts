@@ -57,8 +57,14 @@ const digest = (text: string): Buffer => createHash("sha256").update(text).diges
 
 async function removeStaleSocket(path: string): Promise<void> {
   const socket = connect({ path });
-  const answered = await once(socket, "connect").then(() => true, () => false);
+  const answered = await once(socket, "connect").then(
+    () => true,
+    () => false,
+  );
   socket.destroy();
-  if (answered) throw new WrennError("port_in_use", `Cannot listen on ${path}: another host agent does`, { hint: "Stop it first: ./wrenn down" });
+  if (answered)
+    throw new WrennError("port_in_use", `Cannot listen on ${path}: another host agent does`, {
+      hint: "Stop it first: ./wrenn down",
+    });
   await rm(path, { force: true });
 }

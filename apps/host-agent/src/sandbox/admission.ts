@@ -33,7 +33,11 @@ export async function assertRoom(stateDirectory: string, resources: Resources): 
 }
 
 function short(what: string, availableMib: number, neededMib: number): WrennError {
-  return new WrennError("capacity", `Cannot start the sandbox: the host is short of ${what} (${availableMib} MiB left, ${neededMib} MiB needed)`, {
-    hint: "Pause or destroy a sandbox, or ask for less",
-  });
+  return new WrennError(
+    "capacity",
+    `Cannot start the sandbox: the host is short of ${what} (${availableMib} MiB left, ${neededMib} MiB needed)`,
+    {
+      hint: "Pause or destroy a sandbox, or ask for less",
+    },
+  );
 }

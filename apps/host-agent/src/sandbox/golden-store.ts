@@ -59,7 +59,13 @@ export class GoldenStore {
 
   /** Names the golden snapshot of a template on a machine, whether it exists or not. */
   keyOf(template: GuestTemplate, resources: Resources): string {
-    const identity = JSON.stringify([template.buildId, resources.vcpus, resources.memoryMib, resources.diskMib, this.compatibility]);
+    const identity = JSON.stringify([
+      template.buildId,
+      resources.vcpus,
+      resources.memoryMib,
+      resources.diskMib,
+      this.compatibility,
+    ]);
     return `gold_${createHash("sha256").update(identity).digest("hex").slice(0, 20)}`;
   }
 
@@ -117,7 +123,10 @@ export class GoldenStore {
     const memoryPath = memoryPathOf(temporary);
     await makeMemoryFile(memoryPath, resources.memoryMib * MIB, slot.uid);
     const base = { path: template.rootfsPath, format: "raw", backingPaths: [] } as const;
-    const disk = await disks.create({ id: key, directory: temporary, base, sizeBytes: resources.diskMib * MIB, uid: slot.uid }, signal);
+    const disk = await disks.create(
+      { id: key, directory: temporary, base, sizeBytes: resources.diskMib * MIB, uid: slot.uid },
+      signal,
+    );
     const vm = await vmm.boot(
       {
         name: key,
@@ -153,25 +162,47 @@ export class GoldenStore {
     await disks.lock({ path: disk.path, format: disk.format, backingPaths: disk.backingPaths });
     await chown(memoryPath, 0, 0);
     await Promise.all([remove(supervisionDirectory), remove(vmDirectory)]);
-    const layer = await commitLayer(temporary, this.#root, capture, { buildId: key, memoryBytes: resources.memoryMib * MIB }, {
-      version: 1,
-      buildId: key,
-      shape: { vcpus: resources.vcpus, memoryMib: resources.memoryMib },
-      compatibility: this.compatibility,
-      disk: { path: join(this.#root, key, basename(disk.path)), format: disk.format, backingPaths: [...disk.backingPaths] },
-      basePath: memoryPathOf(join(this.#root, key)),
-      createdAt: new Date().toISOString(),
+    const layer = await commitLayer(
+      temporary,
+      this.#root,
+      capture,
+      { buildId: key, memoryBytes: resources.memoryMib * MIB },
+      {
+        version: 1,
+        buildId: key,
+        shape: { vcpus: resources.vcpus, memoryMib: resources.memoryMib },
+        compatibility: this.compatibility,
+        disk: {
+          path: join(this.#root, key, basename(disk.path)),
+          format: disk.format,
+          backingPaths: [...disk.backingPaths],
+        },
+        basePath: memoryPathOf(join(this.#root, key)),
+        createdAt: new Date().toISOString(),
+      },
+    );
+    log.info({
+      operation: "golden.build",
+      key,
+      template: template.name,
+      ...resources,
+      durationMs: Math.round(performance.now() - startedAt),
     });
-    log.info({ operation: "golden.build", key, template: template.name, ...resources, durationMs: Math.round(performance.now() - startedAt) });
     return layer;
   }
 }
 
-async function prepareGuest(guest: GuestAgent, template: GuestTemplate, resources: Resources, signal: AbortSignal): Promise<void> {
+async function prepareGuest(
+  guest: GuestAgent,
+  template: GuestTemplate,
+  resources: Resources,
+  signal: AbortSignal,
+): Promise<void> {
   await guest.waitUntilReady(signal);
   if (resources.diskMib * MIB > template.virtualBytes) {
     const { exitCode, output } = await runInGuest(guest, ["resize2fs", "/dev/vda"], "root", signal);
-    if (exitCode !== 0) throw new WrennError("unsupported", `Cannot enlarge the disk of template ${template.name}: ${output}`);
+    if (exitCode !== 0)
+      throw new WrennError("unsupported", `Cannot enlarge the disk of template ${template.name}: ${output}`);
   }
   for (const argv of WARM_UP) await runInGuest(guest, argv, template.defaultUser, signal).catch(() => undefined);
   await runInGuest(guest, ["/bin/sync"], "root", signal);

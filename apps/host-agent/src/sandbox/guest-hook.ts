@@ -9,7 +9,12 @@ import type { SandboxRecord } from "./record.ts";
 /** Entropy for the guest's kernel: 256 bits of key, twice over. */
 const ENTROPY_BYTES = 64;
 
-export async function runGuestHook(guest: GuestAgent, record: SandboxRecord, defaultUser: string, signal: AbortSignal): Promise<void> {
+export async function runGuestHook(
+  guest: GuestAgent,
+  record: SandboxRecord,
+  defaultUser: string,
+  signal: AbortSignal,
+): Promise<void> {
   await guest.init(
     {
       timestamp: new Date().toISOString(),

@@ -31,7 +31,7 @@ export interface LifecycleOptions {
   disks: DiskStore;
   records: RecordStore;
   /** User that commands run as unless told, by template build. */
-  defaultUserOf(templateBuildId: string): string;
+  readonly defaultUserOf: (templateBuildId: string) => string;
 }
 
 export class Lifecycle {
@@ -59,7 +59,10 @@ export class Lifecycle {
       await mkdir(paths.vm, { recursive: true, mode: 0o700 });
       await chown(paths.vm, slot.uid, slot.uid);
       const sizeBytes = record.resources.diskMib * MIB;
-      record.disk = await disks.create({ id: record.id, directory: paths.root, base: state.disk, sizeBytes, uid: slot.uid }, signal);
+      record.disk = await disks.create(
+        { id: record.id, directory: paths.root, base: state.disk, sizeBytes, uid: slot.uid },
+        signal,
+      );
     });
     const disk = record.disk;
     if (disk === undefined) throw new WrennError("internal", `Cannot start ${record.id}: it has no disk`);
@@ -93,7 +96,10 @@ export class Lifecycle {
       });
       hook.catch(() => undefined);
       const died = vm.exited.then((exit) => {
-        throw new WrennError("internal", `Cannot start ${record.id}: its VM ended (${exit.signal ?? exit.code ?? exit.kind})`);
+        throw new WrennError(
+          "internal",
+          `Cannot start ${record.id}: its VM ended (${exit.signal ?? exit.code ?? exit.kind})`,
+        );
       });
       died.catch(() => undefined);
       await Promise.race([hook, died]);
@@ -133,15 +139,21 @@ export class Lifecycle {
       const sealed = await stages.time("seal", () => disks.seal(disk, temporary, signal));
       const memoryBytes = record.resources.memoryMib * MIB;
       return await stages.time("publish", () =>
-        commitLayer(temporary, layers, capture, { buildId: golden.meta.buildId, memoryBytes }, {
-          version: 1,
-          buildId,
-          shape: golden.meta.shape,
-          compatibility,
-          disk: { ...sealed, path: join(layers, buildId, basename(sealed.path)) },
-          basePath: golden.meta.basePath,
-          createdAt: new Date().toISOString(),
-        }),
+        commitLayer(
+          temporary,
+          layers,
+          capture,
+          { buildId: golden.meta.buildId, memoryBytes },
+          {
+            version: 1,
+            buildId,
+            shape: golden.meta.shape,
+            compatibility,
+            disk: { ...sealed, path: join(layers, buildId, basename(sealed.path)) },
+            basePath: golden.meta.basePath,
+            createdAt: new Date().toISOString(),
+          },
+        ),
       );
     } catch (error) {
       await remove(temporary, "pause.abandon");
@@ -150,7 +162,9 @@ export class Lifecycle {
   }
 
   /** Where a layer is started from: its base's memory with its own pages over it. */
-  async stateOf(layer: Layer): Promise<{ memoryPath: string; statePath: string; disk: DiskBase; changes?: MemoryChanges }> {
+  async stateOf(
+    layer: Layer,
+  ): Promise<{ memoryPath: string; statePath: string; disk: DiskBase; changes?: MemoryChanges }> {
     const changes = await changesOf(layer);
     return {
       memoryPath: layer.meta.basePath,
@@ -181,13 +195,16 @@ export class Lifecycle {
       else await stopLeftover(paths.root);
     });
     await attempt(async () => {
-      const slot = guest?.slot ?? (record.slotIndex === undefined ? undefined : await network.adopt(record.id, record.slotIndex));
+      const slot =
+        guest?.slot ?? (record.slotIndex === undefined ? undefined : await network.adopt(record.id, record.slotIndex));
       if (slot !== undefined) await network.release(slot);
     });
     await attempt(() => disks.remove({ path: join(paths.root, "disk.qcow2") }));
     await attempt(() => remove(paths.vm, "vm.remove"));
     if (errors.length > 0) {
-      throw new WrennError("internal", `Cannot take down ${record.id}: ${errors.map(String).join("; ")}`, { cause: new AggregateError(errors) });
+      throw new WrennError("internal", `Cannot take down ${record.id}: ${errors.map(String).join("; ")}`, {
+        cause: new AggregateError(errors),
+      });
     }
     record.vm = undefined;
     record.slotIndex = undefined;

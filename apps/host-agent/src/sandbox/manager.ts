@@ -68,7 +68,10 @@ export class SandboxManager {
 
   constructor(options: ManagerOptions) {
     this.#options = options;
-    this.#lifecycle = new Lifecycle({ ...options, defaultUserOf: (buildId) => this.#template(buildId)?.defaultUser ?? "" });
+    this.#lifecycle = new Lifecycle({
+      ...options,
+      defaultUserOf: (buildId) => this.#template(buildId)?.defaultUser ?? "",
+    });
     this.events.setMaxListeners(0);
   }
 
@@ -90,7 +93,10 @@ export class SandboxManager {
     }
     const template = this.#template(request.templateBuildId);
     if (template === undefined) {
-      throw new WrennError("not_found", `Cannot create ${request.id}: this host has no template build ${request.templateBuildId}`);
+      throw new WrennError(
+        "not_found",
+        `Cannot create ${request.id}: this host has no template build ${request.templateBuildId}`,
+      );
     }
     const entry = newEntry(recordOf(request, this.#options.golden.keyOf(template, request.resources)));
     this.#entries.set(request.id, entry);
@@ -114,7 +120,9 @@ export class SandboxManager {
     } catch (error) {
       this.#logOperation("create", record, stages, error);
       // What cannot be taken down now stays recorded as `creating`: destroy and the next start try again.
-      await this.#discard(entry).catch((cause: unknown) => this.#options.log.error({ operation: "create.undo", id: record.id, err: cause }));
+      await this.#discard(entry).catch((cause: unknown) =>
+        this.#options.log.error({ operation: "create.undo", id: record.id, err: cause }),
+      );
       throw abandoned(entry, error);
     }
     this.#logOperation("create", record, stages);
@@ -159,7 +167,8 @@ export class SandboxManager {
   async #pause(entry: Entry, guest: LiveGuest, stages: Stages): Promise<void> {
     const { record } = entry;
     const { golden } = this.#options;
-    if (record.goldenKey === undefined) throw new WrennError("internal", `Cannot pause ${record.id}: its base is unknown`);
+    if (record.goldenKey === undefined)
+      throw new WrennError("internal", `Cannot pause ${record.id}: its base is unknown`);
     const base = await golden.open(record.goldenKey);
     const signal = AbortSignal.any([entry.abandon.signal, AbortSignal.timeout(PAUSE_DEADLINE_MS)]);
     const buildId = `layer_${randomUUID().replaceAll("-", "").slice(0, 20)}`;
@@ -197,13 +206,19 @@ export class SandboxManager {
   }
 
   /** Starts a paused (or failed, but resumable) sandbox again, under its next incarnation. */
-  async resume(id: string, incarnation: number, deadline: Deadline | undefined): Promise<{ sandbox: SandboxView; stages: Stage[] }> {
+  async resume(
+    id: string,
+    incarnation: number,
+    deadline: Deadline | undefined,
+  ): Promise<{ sandbox: SandboxView; stages: Stage[] }> {
     const entry = this.#entry(id);
     return await this.#mutex.run(id, undefined, async () => {
       const { record } = entry;
       if (record.state === "running" && record.incarnation === incarnation) return { sandbox: view(entry), stages: [] };
       if ((record.state !== "paused" && record.state !== "failed") || record.layer === undefined) {
-        throw new WrennError("invalid_state", `Cannot resume ${id}: it is ${record.state}`, { hint: "Only a paused sandbox can be resumed" });
+        throw new WrennError("invalid_state", `Cannot resume ${id}: it is ${record.state}`, {
+          hint: "Only a paused sandbox can be resumed",
+        });
       }
       if (incarnation <= record.incarnation) throw staleIncarnation(id, incarnation, record.incarnation);
       const stages = new Stages();
@@ -218,7 +233,13 @@ export class SandboxManager {
     });
   }
 
-  async #resume(entry: Entry, layerId: string, incarnation: number, deadline: Deadline | undefined, stages: Stages): Promise<void> {
+  async #resume(
+    entry: Entry,
+    layerId: string,
+    incarnation: number,
+    deadline: Deadline | undefined,
+    stages: Stages,
+  ): Promise<void> {
     const { record } = entry;
     const layer = await openLayer(join(this.#options.records.paths(record.id).layers, layerId));
     checkCompatibility(layer, this.#options.golden.compatibility);
@@ -314,7 +335,12 @@ export class SandboxManager {
         return;
       case "pausing": {
         const pending = record.pendingLayer;
-        const committed = pending !== undefined && (await openLayer(join(records.paths(record.id).layers, pending)).then(() => true, () => false));
+        const committed =
+          pending !== undefined &&
+          (await openLayer(join(records.paths(record.id).layers, pending)).then(
+            () => true,
+            () => false,
+          ));
         if (committed) await this.#finishPause(entry, undefined, pending);
         else await this.#readopt(entry);
         return;
@@ -333,7 +359,8 @@ export class SandboxManager {
     const { vmm, network } = this.#options;
     const signal = AbortSignal.timeout(THAW_DEADLINE_MS);
     const vm = record.vm === undefined ? undefined : await vmm.adopt(record.vm, signal).catch(() => undefined);
-    const slot = vm === undefined || record.slotIndex === undefined ? undefined : await network.adopt(record.id, record.slotIndex);
+    const slot =
+      vm === undefined || record.slotIndex === undefined ? undefined : await network.adopt(record.id, record.slotIndex);
     if (vm === undefined || slot === undefined) {
       await vm?.stop();
       await this.#fail(entry, "the VM ended while the host agent was away");
@@ -347,7 +374,11 @@ export class SandboxManager {
 
   /** Lets go of every guest without ending it; the next agent adopts them. */
   async detach(): Promise<void> {
-    await Promise.all([...this.#entries.keys()].map((id) => this.#mutex.run(id, undefined, async () => await this.#entries.get(id)?.guest?.agent.close())));
+    await Promise.all(
+      [...this.#entries.keys()].map((id) =>
+        this.#mutex.run(id, undefined, async () => await this.#entries.get(id)?.guest?.agent.close()),
+      ),
+    );
   }
 
   /** Reports a guest's death at once, and keeps what can be resumed. */
@@ -405,7 +436,11 @@ export class SandboxManager {
   #assertRunning({ record, guest }: Entry): LiveGuest {
     if (record.state === "running" && guest !== undefined) return guest;
     const hint = record.state === "paused" ? "Resume it first" : undefined;
-    throw new WrennError("invalid_state", `The sandbox ${record.id} is ${record.state}, not running`, hint === undefined ? {} : { hint });
+    throw new WrennError(
+      "invalid_state",
+      `The sandbox ${record.id} is ${record.state}, not running`,
+      hint === undefined ? {} : { hint },
+    );
   }
 
   #logOperation(operation: string, { id, incarnation }: SandboxRecord, stages: Stages, error?: unknown): void {

@@ -65,7 +65,8 @@ export function encodeHeader(header: MemoryHeader): Buffer {
 
 /** @throws WrennError `incompatible_snapshot` for anything that `encodeHeader` does not write */
 export function decodeHeader(bytes: Buffer): MemoryHeader {
-  if (bytes.length < FIXED_BYTES + 4 || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw malformed("it is not one");
+  if (bytes.length < FIXED_BYTES + 4 || !bytes.subarray(0, MAGIC.length).equals(MAGIC))
+    throw malformed("it is not one");
   const version = bytes.readUInt32LE(8);
   if (version !== VERSION) throw malformed(`version ${version} is unknown`);
   if (bytes.readUInt32LE(12) !== BLOCK_BYTES) throw malformed("its block size is unknown");
@@ -93,7 +94,8 @@ export function decodeHeader(bytes: Buffer): MemoryHeader {
 }
 
 function writeId(bytes: Buffer, at: number, id: string): number {
-  if (!/^[\x21-\x7e]{1,32}$/.test(id)) throw new RangeError(`Cannot write build id ${JSON.stringify(id)}: 1 to 32 ASCII characters`);
+  if (!/^[\x21-\x7e]{1,32}$/.test(id))
+    throw new RangeError(`Cannot write build id ${JSON.stringify(id)}: 1 to 32 ASCII characters`);
   bytes.write(id, at, "latin1");
   return at + ID_BYTES;
 }

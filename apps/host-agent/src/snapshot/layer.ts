@@ -93,7 +93,9 @@ export function checkCompatibility(layer: Layer, current: Readonly<Record<string
   const keys = new Set([...Object.keys(layer.meta.compatibility), ...Object.keys(current)]);
   const differing = [...keys].filter((key) => layer.meta.compatibility[key] !== current[key]);
   if (differing.length === 0) return;
-  const list = differing.map((key) => `${key} was ${layer.meta.compatibility[key] ?? "absent"}, is ${current[key] ?? "absent"}`);
+  const list = differing.map(
+    (key) => `${key} was ${layer.meta.compatibility[key] ?? "absent"}, is ${current[key] ?? "absent"}`,
+  );
   throw new WrennError("incompatible_snapshot", `Cannot resume from this snapshot: ${list.join("; ")}`, {
     hint: "Resume it on a host like the one that made it",
   });

@@ -91,14 +91,20 @@ export function validate(mapping: Mapping, size: number, blockBytes: number): vo
     }
     next += length;
   }
-  if (next !== size) throw new WrennError("incompatible_snapshot", `Cannot read the memory mapping: it covers ${next} of ${size} bytes`);
+  if (next !== size)
+    throw new WrennError("incompatible_snapshot", `Cannot read the memory mapping: it covers ${next} of ${size} bytes`);
 }
 
 const endOf = (run: MemoryRun): number => run.offset + run.length;
 
 function slice(entry: MappingEntry, from: number, to: number): MappingEntry {
   const skipped = from - entry.offset;
-  return { offset: from, length: to - from, build: entry.build, storageOffset: entry.build === undefined ? 0 : entry.storageOffset + skipped };
+  return {
+    offset: from,
+    length: to - from,
+    build: entry.build,
+    storageOffset: entry.build === undefined ? 0 : entry.storageOffset + skipped,
+  };
 }
 
 /** Joins an entry to the last one when it goes on there, in storage too. */

@@ -17,7 +17,8 @@ export interface Acceleration {
 export async function chooseAcceleration(override: "kvm" | "tcg" | undefined): Promise<Acceleration> {
   if (override !== undefined) return { accelerator: override, reason: `WRENN_ACCEL=${override}` };
   const flags = /^flags\s*:(.*)$/m.exec(await readFile("/proc/cpuinfo", "utf8"))?.[1] ?? "";
-  if (!/ (vmx|svm)( |$)/.test(flags)) return { accelerator: "tcg", reason: "the CPU offers no virtualization (no vmx or svm flag)" };
+  if (!/ (vmx|svm)( |$)/.test(flags))
+    return { accelerator: "tcg", reason: "the CPU offers no virtualization (no vmx or svm flag)" };
   try {
     await (await open("/dev/kvm", constants.O_RDWR)).close();
   } catch (error) {

@@ -29,7 +29,15 @@ export async function chooseVmm(choice: VmmChoice, signal: AbortSignal): Promise
   const tscKhz = await rememberedTscKhz(choice, signal);
   choice.log.info({ operation: "vmm", vmm: "qemu", version, accelerator, reason, tscKhz });
   const { shimPath, memoryGuardPath } = choice;
-  return new QemuVmm({ program, accelerator, tscKhz, version, cpuModel: await readCpuModel(), shimPath, memoryGuardPath });
+  return new QemuVmm({
+    program,
+    accelerator,
+    tscKhz,
+    version,
+    cpuModel: await readCpuModel(),
+    shimPath,
+    memoryGuardPath,
+  });
 }
 
 /** The TSC frequency, the same number for as long as it is the same clock. */
@@ -47,7 +55,15 @@ async function rememberedTscKhz({ stateDirectory, shimPath }: VmmChoice, signal:
 async function findProgram(name: string, searchPath: string): Promise<string> {
   const candidates = isAbsolute(name) ? [name] : searchPath.split(delimiter).map((directory) => join(directory, name));
   for (const candidate of candidates) {
-    if (await access(candidate, constants.X_OK).then(() => true, () => false)) return candidate;
+    if (
+      await access(candidate, constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+    )
+      return candidate;
   }
-  throw new WrennError("missing_requirement", `Cannot run VMs: ${name} is not installed`, { hint: "Install the Debian package qemu-system-x86" });
+  throw new WrennError("missing_requirement", `Cannot run VMs: ${name} is not installed`, {
+    hint: "Install the Debian package qemu-system-x86",
+  });
 }

@@ -57,7 +57,12 @@ export class ShimProcess {
    * Starts the VMM of `spec`; settles when it has been executed.
    * @param supervisionDirectory where the shim keeps what only root may touch
    */
-  static async start(program: string, spec: ShimSpec, supervisionDirectory: string, signal: AbortSignal): Promise<ShimProcess> {
+  static async start(
+    program: string,
+    spec: ShimSpec,
+    supervisionDirectory: string,
+    signal: AbortSignal,
+  ): Promise<ShimProcess> {
     const specPath = join(supervisionDirectory, "shim.json");
     const complete = {
       ...spec,
@@ -83,7 +88,10 @@ export class ShimProcess {
       child.kill("SIGTERM"); // the shim takes its VM with it
       throw error;
     }
-    throw new WrennError("internal", `Cannot start the VM: it ended at once (${await lastConsoleLines(supervisionDirectory)})`);
+    throw new WrennError(
+      "internal",
+      `Cannot start the VM: it ended at once (${await lastConsoleLines(supervisionDirectory)})`,
+    );
   }
 
   /** Connects to the shim of a VM that runs already; undefined when the VM has ended. */
@@ -140,7 +148,9 @@ export async function stopLeftover(supervisionDirectory: string): Promise<void> 
 /** How a VM ended, from its durable record; `lost` when it left none. */
 export async function readExitRecord(supervisionDirectory: string): Promise<VmExit> {
   try {
-    return exitOf(JSON.parse(await readFile(exitRecordPath(supervisionDirectory), "utf8")) as StateLine & { state: "exited" });
+    return exitOf(
+      JSON.parse(await readFile(exitRecordPath(supervisionDirectory), "utf8")) as StateLine & { state: "exited" },
+    );
   } catch {
     return { kind: "lost" };
   }
@@ -150,7 +160,10 @@ export async function readExitRecord(supervisionDirectory: string): Promise<VmEx
 export async function lastConsoleLines(supervisionDirectory: string): Promise<string> {
   const text = await readFile(consolePath(supervisionDirectory), "latin1").catch(() => "");
   // The console is the guest's to write: only printable characters reach a message or a log.
-  const lines = text.replaceAll(/[^\x20-\x7e\n]/g, "").trim().split("\n");
+  const lines = text
+    .replaceAll(/[^\x20-\x7e\n]/g, "")
+    .trim()
+    .split("\n");
   return lines.slice(-3).join("; ").slice(-400) || "its console is empty";
 }
 
@@ -164,7 +177,8 @@ function exitOf(state: StateLine & { state: "exited" }): VmExit {
 }
 
 function startFailure(state: StateLine | undefined): WrennError {
-  if (state?.state !== "failed") return new WrennError("internal", "Cannot start the VM: its shim ended without a word");
+  if (state?.state !== "failed")
+    return new WrennError("internal", "Cannot start the VM: its shim ended without a word");
   return new WrennError("internal", `Cannot start the VM: ${state.what}: ${state.message ?? state.errno ?? "unknown"}`);
 }
 

@@ -33,7 +33,8 @@ export class Qcow2Store implements DiskStore {
       await chown(path, uid, uid);
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
-      if (code === "EEXIST") throw new WrennError("already_exists", `Cannot make disk ${id}: ${path} exists`, { cause });
+      if (code === "EEXIST")
+        throw new WrennError("already_exists", `Cannot make disk ${id}: ${path} exists`, { cause });
       await remove(path);
       throw cause;
     }

@@ -12,7 +12,11 @@ import { WrennError } from "@wrenn/errors";
 const MAX_STATE_BYTES = 64 * 1024 * 1024;
 
 /** Listens on `path`, lets `send` tell QEMU to connect there, and returns what it writes. */
-export async function receiveStream(path: string, send: (uri: string) => Promise<void>, signal: AbortSignal): Promise<Buffer> {
+export async function receiveStream(
+  path: string,
+  send: (uri: string) => Promise<void>,
+  signal: AbortSignal,
+): Promise<Buffer> {
   await rm(path, { force: true });
   const server = createServer();
   const received = once(server, "connection", { signal }).then(([socket]) => readAll(socket as Socket, signal));
@@ -37,7 +41,8 @@ async function readAll(socket: Socket, signal: AbortSignal): Promise<Buffer> {
   try {
     for await (const chunk of socket as AsyncIterable<Buffer>) {
       bytes += chunk.length;
-      if (bytes > MAX_STATE_BYTES) throw new WrennError("internal", `Cannot read the device state: more than ${MAX_STATE_BYTES} bytes`);
+      if (bytes > MAX_STATE_BYTES)
+        throw new WrennError("internal", `Cannot read the device state: more than ${MAX_STATE_BYTES} bytes`);
       chunks.push(chunk);
     }
     return Buffer.concat(chunks);

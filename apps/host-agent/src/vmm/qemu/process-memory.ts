@@ -46,7 +46,11 @@ async function findMappings(pid: number, imagePath: string): Promise<Mapping[]> 
 }
 
 /** Runs of changed pages as [byte offset in the image, length], sorted. */
-async function changedRuns(pid: number, mappings: Mapping[], signal: AbortSignal): Promise<{ offset: number; length: number; address: number }[]> {
+async function changedRuns(
+  pid: number,
+  mappings: Mapping[],
+  signal: AbortSignal,
+): Promise<{ offset: number; length: number; address: number }[]> {
   const runs: { offset: number; length: number; address: number }[] = [];
   const pagemap = await open(`/proc/${pid}/pagemap`, "r");
   try {
@@ -144,7 +148,8 @@ export async function loadPages(
 /** Where an offset of the image is in the process, and how many bytes follow it there. */
 function locate(mappings: readonly Mapping[], offset: number): { address: number; bytes: number } {
   const mapping = mappings.find((m) => offset >= m.offset && offset < m.offset + m.bytes);
-  if (mapping === undefined) throw new WrennError("internal", `Cannot write guest memory at ${offset}: it is not mapped`);
+  if (mapping === undefined)
+    throw new WrennError("internal", `Cannot write guest memory at ${offset}: it is not mapped`);
   const skipped = offset - mapping.offset;
   return { address: mapping.address + skipped, bytes: mapping.bytes - skipped };
 }
@@ -171,7 +176,7 @@ function append(runs: MemoryRun[], run: MemoryRun): void {
 }
 
 async function readFully(file: FileHandle, buffer: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < buffer.length; ) {
+  for (let done = 0; done < buffer.length;) {
     const { bytesRead } = await file.read(buffer, done, buffer.length - done, position + done);
     if (bytesRead === 0) throw new WrennError("internal", `Cannot read guest memory: it ends at ${position + done}`);
     done += bytesRead;
@@ -179,7 +184,7 @@ async function readFully(file: FileHandle, buffer: Buffer, position: number): Pr
 }
 
 async function writeFully(file: FileHandle, buffer: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < buffer.length; ) {
+  for (let done = 0; done < buffer.length;) {
     const { bytesWritten } = await file.write(buffer, done, buffer.length - done, position + done);
     done += bytesWritten;
   }

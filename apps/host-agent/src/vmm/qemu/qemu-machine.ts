@@ -51,10 +51,18 @@ export class QemuMachine implements VirtualMachine {
 
   /** The memory image is complete already; `migrate` with x-ignore-shared leaves it out. */
   async #captureBooted(statePath: string, signal: AbortSignal): Promise<Capture> {
-    await this.#qmp.execute("migrate-set-capabilities", { capabilities: [{ capability: "x-ignore-shared", state: true }] }, signal);
-    const state = await receiveStream(join(this.record.directory, "state.sock"), async (uri) => {
-      await this.#qmp.execute("migrate", { uri }, signal);
-    }, signal);
+    await this.#qmp.execute(
+      "migrate-set-capabilities",
+      { capabilities: [{ capability: "x-ignore-shared", state: true }] },
+      signal,
+    );
+    const state = await receiveStream(
+      join(this.record.directory, "state.sock"),
+      async (uri) => {
+        await this.#qmp.execute("migrate", { uri }, signal);
+      },
+      signal,
+    );
     await writeFileAtomic(statePath, state, { mode: 0o444, name: "capture.state" });
     await flush(this.record.memoryPath, "capture.memory");
     return { stateBytes: state.length, runs: undefined };
@@ -66,14 +74,23 @@ export class QemuMachine implements VirtualMachine {
    */
   async #captureRestored(target: { statePath: string; memoryPath: string }, signal: AbortSignal): Promise<Capture> {
     const basePath = this.record.statePath;
-    if (basePath === undefined) throw new WrennError("internal", `Cannot capture ${this.record.name}: its base state is unknown`);
+    if (basePath === undefined)
+      throw new WrennError("internal", `Cannot capture ${this.record.name}: its base state is unknown`);
     const devicesPath = join(this.record.directory, "devices.state");
     const firmwarePath = join(this.record.directory, "firmware");
     try {
       // live:false: the default may take the disks away from the VM, which may go on.
       await this.#qmp.execute("xen-save-devices-state", { filename: devicesPath, live: false }, signal);
-      await this.#qmp.execute("pmemsave", { val: FIRMWARE_ADDRESS, size: FIRMWARE_BYTES, filename: firmwarePath }, signal);
-      const [base, devices, firmware] = await Promise.all([readFile(basePath), readFile(devicesPath), readFile(firmwarePath)]);
+      await this.#qmp.execute(
+        "pmemsave",
+        { val: FIRMWARE_ADDRESS, size: FIRMWARE_BYTES, filename: firmwarePath },
+        signal,
+      );
+      const [base, devices, firmware] = await Promise.all([
+        readFile(basePath),
+        readFile(devicesPath),
+        readFile(firmwarePath),
+      ]);
       const state = joinStreams(base, devices, firmware);
       const runs = await saveChangedPages(this.pid, this.record.memoryPath, target.memoryPath, signal);
       await writeFileAtomic(target.statePath, state, { mode: 0o444, name: "capture.state" });

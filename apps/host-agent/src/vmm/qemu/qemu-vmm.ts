@@ -57,7 +57,15 @@ export class QemuVmm implements Vmm {
       { path: spec.initramfsPath, read_only: true },
     ];
     const record = recordOf(spec, spec.shape, "booted", spec.memoryPath);
-    return await this.#launch(spec, record, bootArguments(this.#options, spec), mounts, {}, async () => undefined, signal);
+    return await this.#launch(
+      spec,
+      record,
+      bootArguments(this.#options, spec),
+      mounts,
+      {},
+      async () => undefined,
+      signal,
+    );
   }
 
   async restore(spec: RestoreSpec, signal: AbortSignal): Promise<VirtualMachine> {
@@ -71,7 +79,10 @@ export class QemuVmm implements Vmm {
       const capabilities = ["x-ignore-shared", "events"].map((capability) => ({ capability, state: true }));
       await qmp.execute("migrate-set-capabilities", { capabilities }, signal);
       const state = await readFile(spec.statePath);
-      const loaded = qmp.waitFor(({ event, data }) => event === "MIGRATION" && ["completed", "failed"].includes(String(data["status"])), signal);
+      const loaded = qmp.waitFor(
+        ({ event, data }) => event === "MIGRATION" && ["completed", "failed"].includes(String(data["status"])),
+        signal,
+      );
       loaded.catch(() => undefined);
       await sendStream(incomingSocketPath(spec.directory), state, signal);
       const { data } = await loaded;
@@ -108,11 +119,19 @@ export class QemuVmm implements Vmm {
   ): Promise<VirtualMachine> {
     const listening = appears(qmpSocketPath(placement.directory), signal);
     listening.catch(() => undefined);
-    const process = await ShimProcess.start(this.#options.shimPath, this.#shimSpec(placement, argv, mounts, env), placement.supervisionDirectory, signal);
+    const process = await ShimProcess.start(
+      this.#options.shimPath,
+      this.#shimSpec(placement, argv, mounts, env),
+      placement.supervisionDirectory,
+      signal,
+    );
     let qmp: QmpClient | undefined;
     try {
       const died = process.exited.then(async () => {
-        throw new WrennError("internal", `Cannot start the VM: QEMU ended (${await lastConsoleLines(placement.supervisionDirectory)})`);
+        throw new WrennError(
+          "internal",
+          `Cannot start the VM: QEMU ended (${await lastConsoleLines(placement.supervisionDirectory)})`,
+        );
       });
       const ready = listening.then(async () => {
         qmp = await QmpClient.connect(qmpSocketPath(placement.directory), signal);
@@ -151,7 +170,12 @@ export class QemuVmm implements Vmm {
   }
 }
 
-function recordOf(placement: VmPlacement, shape: VmRecord["shape"], origin: VmRecord["origin"], memoryPath: string): VmRecord {
+function recordOf(
+  placement: VmPlacement,
+  shape: VmRecord["shape"],
+  origin: VmRecord["origin"],
+  memoryPath: string,
+): VmRecord {
   const { name, directory, supervisionDirectory, diskPath } = placement;
   return { vmm: "qemu", name, directory, supervisionDirectory, diskPath, memoryPath, origin, shape };
 }
@@ -166,7 +190,10 @@ async function appears(path: string, signal: AbortSignal): Promise<void> {
   signal.addEventListener("abort", onAbort, { once: true });
   watcher.on("error", reject);
   try {
-    const there = await access(path).then(() => true, () => false);
+    const there = await access(path).then(
+      () => true,
+      () => false,
+    );
     if (!there) await promise;
   } finally {
     watcher.close();

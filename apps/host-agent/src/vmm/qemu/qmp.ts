@@ -12,8 +12,8 @@ const LISTEN_ATTEMPTS = 100;
 const LISTEN_RETRY_MS = 2;
 
 interface Pending {
-  resolve(value: unknown): void;
-  reject(error: Error): void;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
 }
 
 /** An asynchronous message from QEMU. */
@@ -97,7 +97,9 @@ export class QmpClient {
   }
 
   #lost(command: string): WrennError {
-    return new WrennError("sandbox_unreachable", `Cannot run ${command} in QEMU: it has ended`, { cause: this.#closed });
+    return new WrennError("sandbox_unreachable", `Cannot run ${command} in QEMU: it has ended`, {
+      cause: this.#closed,
+    });
   }
 
   #close(error: Error): void {
@@ -107,7 +109,13 @@ export class QmpClient {
   }
 
   #onLine(line: string): void {
-    const message = JSON.parse(line) as { id?: number; event?: string; data?: Record<string, unknown>; error?: { class: string; desc: string }; return?: unknown };
+    const message = JSON.parse(line) as {
+      id?: number;
+      event?: string;
+      data?: Record<string, unknown>;
+      error?: { class: string; desc: string };
+      return?: unknown;
+    };
     if (message.event !== undefined) {
       for (const listener of this.#listeners) listener({ event: message.event, data: message.data ?? {} });
       return;
