@@ -1,2 +1,35 @@
-//! The parent of one VM.
-fn main() {}
+//! The parent of one VM: joins its namespaces and cgroup, drops to its user, executes the VMM, and
+//! stays until that has ended. Contract: `docs/reference/shim.md`.
+#![deny(unsafe_code)]
+
+mod cgroup;
+mod console;
+mod control;
+mod exit;
+mod failure;
+mod jail;
+mod launch;
+mod privileges;
+mod run;
+mod spec;
+mod supervise;
+mod sys;
+mod tap;
+mod tsc;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: wrenn-shim run SPEC | wrenn-shim tsc-khz";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    match arguments.as_slice() {
+        [command, spec] if command == "run" => run::run(Path::new(spec)),
+        [command] if command == "tsc-khz" => tsc::print_khz(),
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
