@@ -1,0 +1,166 @@
+import { setTimeout } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { runInGuest } from "../envd/run-in-guest.ts";
+import { startTestHost, type TestHost } from "../testing/host-fixture.ts";
+import type { SandboxView } from "./manager.ts";
+import { Reaper } from "./reaper.ts";
+import { pino } from "pino";
+
+const signal = (): AbortSignal => AbortSignal.timeout(60_000);
+let host: TestHost;
+
+beforeAll(async () => {
+  host = await startTestHost();
+});
+afterAll(async () => {
+  await host.stop();
+});
+
+async function run(sandbox: SandboxView, argv: readonly [string, ...string[]], user = ""): Promise<{ exitCode: number; output: string }> {
+  using lease = host.manager.use(sandbox.id, sandbox.incarnation);
+  return await runInGuest(lease.agent, argv, user, signal());
+}
+
+const shell = async (sandbox: SandboxView, script: string): Promise<string> => {
+  const { exitCode, output } = await run(sandbox, ["/bin/bash", "-c", script], "root");
+  expect({ exitCode, output }).toMatchObject({ exitCode: 0 });
+  return output.trim();
+};
+
+describe("SandboxManager", () => {
+  it("creates a clone that runs commands, and destroys it twice", async () => {
+    const { sandbox, stages } = await host.manager.create(host.request());
+    expect(sandbox.state).toBe("running");
+    expect(stages.map(({ name }) => name)).toEqual(["golden", "slot", "disk", "restore", "resume", "hook"]);
+    expect(await run(sandbox, ["python3", "-c", "print(2**100)"])).toEqual({ exitCode: 0, output: `${2n ** 100n}\n` });
+    expect((await run(sandbox, ["/bin/bash", "-c", "exit 7"])).exitCode).toBe(7);
+    expect(await shell(sandbox, "hostname")).toBe(sandbox.id);
+    await host.manager.destroy(sandbox.id, 1);
+    await host.manager.destroy(sandbox.id, 1);
+    expect(host.manager.list()).toEqual([]);
+  });
+
+  it("answers a repeated create with the same sandbox, and refuses another incarnation", async () => {
+    const request = host.request();
+    const [first, second] = await Promise.all([host.manager.create(request), host.manager.create(request)]);
+    expect(second.sandbox.slotIndex).toBe(first.sandbox.slotIndex);
+    await expect(host.manager.create({ ...request, incarnation: 2 })).rejects.toMatchObject({ code: "stale_incarnation" });
+    await host.manager.destroy(request.id, 0);
+  });
+
+  it("gives two clones different randomness and identities, and the right clock", async () => {
+    const [a, b] = await Promise.all([host.manager.create(host.request()), host.manager.create(host.request())]);
+    const see = "head -c 16 /dev/urandom | od -An -tx1; cat /etc/machine-id; hostname";
+    const [seenA, seenB] = await Promise.all([shell(a.sandbox, see), shell(b.sandbox, see)]);
+    for (const [line, other] of seenA.split("\n").map((text, at) => [text, seenB.split("\n")[at]])) expect(line).not.toBe(other);
+    expect(Math.abs(Number(await shell(a.sandbox, "date +%s%3N")) - Date.now())).toBeLessThan(5_000);
+    await Promise.all([host.manager.destroy(a.sandbox.id, 0), host.manager.destroy(b.sandbox.id, 0)]);
+  });
+
+  it("goes on counting over two pauses, with files, memory and a right clock", async () => {
+    const { sandbox } = await host.manager.create(host.request({ resources: { ...host.request().resources, vcpus: 2, memoryMib: 768 } }));
+    const counter = "n=0; while true; do n=$((n+1)); echo $n > /dev/shm/count; sleep 0.1; done";
+    await shell(sandbox, `setsid nohup bash -c '${counter}' >/dev/null 2>&1 & echo started`);
+    let current = sandbox;
+    for (const round of [1, 2]) {
+      await shell(current, `echo round-${round} >> /root/rounds; head -c 3000000 /dev/urandom > /dev/shm/data; sha256sum /dev/shm/data > /root/sum; dd if=/dev/zero of=/dev/shm/zeros bs=1M count=4 2>/dev/null`);
+      const before = Number(await shell(current, "cat /dev/shm/count"));
+      const paused = await host.manager.pause(current.id, current.incarnation);
+      expect(paused.sandbox.state).toBe("paused");
+      expect(paused.stages.map(({ name }) => name)).toEqual(["pre-flush", "freeze", "capture", "seal", "publish"]);
+      await setTimeout(1500);
+      const resumed = await host.manager.resume(current.id, current.incarnation + 1, undefined);
+      current = resumed.sandbox;
+      expect(current).toMatchObject({ state: "running", incarnation: round + 1 });
+      expect(Math.abs(Number(await shell(current, "date +%s%3N")) - Date.now())).toBeLessThan(5_000);
+      const after = Number(await shell(current, "cat /dev/shm/count"));
+      expect(after).toBeGreaterThanOrEqual(before);
+      await setTimeout(1000);
+      expect(Number(await shell(current, "cat /dev/shm/count"))).toBeGreaterThan(after);
+      expect(await shell(current, "sha256sum -c /root/sum && cmp -n 4194304 /dev/shm/zeros /dev/zero && cat /root/rounds")).toContain(`round-${round}`);
+      expect(await shell(current, "nproc")).toBe("2");
+      expect(Number(await shell(current, "awk '/MemTotal/ {print $2}' /proc/meminfo"))).toBeGreaterThan(650 * 1024);
+    }
+    await host.manager.destroy(current.id, 0);
+  });
+
+  it("lets destroy win over a create that is under way", async () => {
+    const request = host.request();
+    const creating = host.manager.create(request);
+    await setTimeout(60);
+    await host.manager.destroy(request.id, 0);
+    await expect(creating).rejects.toMatchObject({ code: "conflict" });
+    expect(host.manager.list()).toEqual([]);
+  });
+
+  it("ends an idle sandbox, but not one with a stream open", async () => {
+    const reaper = new Reaper(host.manager, pino({ level: "silent" }));
+    reaper.start();
+    try {
+      const deadline = { idleTimeoutSec: 1, endAt: undefined, onTimeout: "destroy" } as const;
+      const { sandbox } = await host.manager.create(host.request({ deadline }));
+      const lease = host.manager.use(sandbox.id, 1);
+      await setTimeout(2500);
+      expect(host.manager.get(sandbox.id).state).toBe("running");
+      const gone = once(host, sandbox.id, "gone");
+      lease[Symbol.dispose]();
+      await gone;
+
+      const pausing = await host.manager.create(host.request({ deadline: { ...deadline, onTimeout: "pause" } }));
+      await once(host, pausing.sandbox.id, "paused");
+      await host.manager.destroy(pausing.sandbox.id, 0);
+    } finally {
+      reaper.stop();
+    }
+  });
+
+  it("reports a VM that dies, with the reason, and gives everything back", async () => {
+    const { sandbox } = await host.manager.create(host.request());
+    const failed = once(host, sandbox.id, "failed");
+    await run(sandbox, ["/bin/bash", "-c", "echo 1 > /proc/sys/kernel/sysrq; (sleep 0.2; echo o > /proc/sysrq-trigger) &"], "root");
+    expect((await failed).reason).toMatch(/guest shut down|exit status/);
+    await host.manager.destroy(sandbox.id, 0);
+  });
+});
+
+/** Settles when a sandbox reaches a state. */
+async function once({ manager }: TestHost, id: string, state: string): Promise<SandboxView> {
+  const { promise, resolve } = Promise.withResolvers<SandboxView>();
+  const onChange = (sandbox: SandboxView, gone: boolean): void => {
+    if (sandbox.id === id && (gone ? "gone" : sandbox.state) === state) resolve(sandbox);
+  };
+  manager.events.on("changed", onChange);
+  try {
+    return await promise;
+  } finally {
+    manager.events.off("changed", onChange);
+  }
+}
+
+describe("a new agent", () => {
+  let first: TestHost;
+  beforeEach(async () => {
+    first = await startTestHost();
+  });
+  let second: TestHost | undefined;
+  afterEach(async () => {
+    await second?.stop();
+  });
+
+  it("adopts running guests, keeps paused ones, and ends what died meanwhile", async () => {
+    const [kept, paused, dying] = await Promise.all([1, 2, 3].map(() => first.manager.create(first.request())));
+    if (kept === undefined || paused === undefined || dying === undefined) return expect.unreachable();
+    await first.manager.pause(paused.sandbox.id, 1);
+    const pid = (await first.vmm.adopt(dying.sandbox.vm!, signal()))?.pid;
+    await first.abandon();
+    process.kill(pid as number, "SIGKILL");
+
+    second = await startTestHost({ stateDirectory: first.stateDirectory });
+    const state = (id: string) => second?.manager.get(id).state;
+    expect([state(kept.sandbox.id), state(paused.sandbox.id), state(dying.sandbox.id)]).toEqual(["running", "paused", "failed"]);
+    host = second;
+    expect((await run(kept.sandbox, ["/bin/echo", "still here"])).output).toBe("still here\n");
+    const resumed = await second.manager.resume(paused.sandbox.id, 2, undefined);
+    expect((await run(resumed.sandbox, ["/bin/echo", "back"])).output).toBe("back\n");
+  });
+});

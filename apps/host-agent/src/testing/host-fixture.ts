@@ -1,0 +1,114 @@
+/**
+ * A whole host agent inside a test process: real QEMU, shim, namespaces and guest, in a state directory
+ * of its own. The built guest and the golden snapshots are shared by all tests of a machine
+ * (`WRENN_TEST_GUEST_DIR`), for they take a minute to make.
+ */
+import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { pino } from "pino";
+import { ensureGuest, progressFor, type GuestManifest, type GuestTemplate } from "@wrenn/guest";
+import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
+import type { NetworkPool } from "../network/network.ts";
+import { createNetworkPool } from "../network/pool.ts";
+import { GoldenStore } from "../sandbox/golden-store.ts";
+import { SandboxManager, type CreateRequest } from "../sandbox/manager.ts";
+import { RecordStore } from "../sandbox/record.ts";
+import { chooseVmm } from "../vmm/choose-vmm.ts";
+import type { Vmm } from "../vmm/vmm.ts";
+
+const REPOSITORY = join(import.meta.dirname, "../../../..");
+const BIN_DIRECTORY = join(REPOSITORY, "target/x86_64-unknown-linux-gnu/release");
+export const SHARED_DIRECTORY = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
+/** Slots of these tests; other suites and a running platform use other ranges. */
+const FIRST_SLOT = 21_000;
+
+export interface TestHost {
+  stateDirectory: string;
+  manifest: GuestManifest;
+  template: GuestTemplate;
+  vmm: Vmm;
+  network: NetworkPool;
+  disks: Qcow2Store;
+  golden: GoldenStore;
+  manager: SandboxManager;
+  /** A create request for a sandbox of 1 vCPU and 512 MiB. */
+  request(overrides?: Partial<CreateRequest>): CreateRequest;
+  /** Ends this agent as a kill would: nothing is told to the guests. The directory stays. */
+  abandon(): Promise<void>;
+  /** Destroys everything. */
+  stop(): Promise<void>;
+}
+
+/** @param options.stateDirectory an abandoned host's, to go on where it ended */
+export async function startTestHost(options: { stateDirectory?: string; resolvers?: string[]; uplink?: string } = {}): Promise<TestHost> {
+  const signal = AbortSignal.timeout(240_000);
+  const log = pino({ level: process.env["WRENN_TEST_LOG"] ?? "silent" });
+  await mkdir(SHARED_DIRECTORY, { recursive: true, mode: 0o711 });
+  const manifest = await ensureGuest({
+    stateDirectory: SHARED_DIRECTORY,
+    envdPath: join(BIN_DIRECTORY, "envd"),
+    progress: progressFor(process.stderr),
+    signal,
+  });
+  const stateDirectory = options.stateDirectory ?? (await mkdtemp("/tmp/wrenn-host-"));
+  if (options.stateDirectory === undefined) {
+    await mkdir(join(SHARED_DIRECTORY, "golden"), { recursive: true, mode: 0o700 });
+    await symlink(join(SHARED_DIRECTORY, "golden"), join(stateDirectory, "golden"));
+  }
+  const vmm = await chooseVmm(
+    {
+      stateDirectory: SHARED_DIRECTORY, // where the TSC frequency of the shared snapshots is remembered
+      accelerator: undefined,
+      qemu: "qemu-system-x86_64",
+      searchPath: process.env["PATH"] ?? "",
+      shimPath: join(BIN_DIRECTORY, "wrenn-shim"),
+      memoryGuardPath: join(BIN_DIRECTORY, "libmemory_guard.so"),
+      log,
+    },
+    signal,
+  );
+  const network = await createNetworkPool({
+    stateDirectory,
+    firstIndex: FIRST_SLOT,
+    count: 64,
+    readyCount: 0,
+    uidFirst: 2_000_000,
+    resolvers: options.resolvers ?? ["203.0.113.53"],
+    ...(options.uplink === undefined ? {} : { uplink: options.uplink }),
+    logger: log,
+  });
+  const disks = new Qcow2Store();
+  const records = new RecordStore(stateDirectory);
+  const golden = new GoldenStore({ stateDirectory, vmm, network, disks, manifest, log, budgetBytes: Number.MAX_SAFE_INTEGER });
+  const manager = new SandboxManager({ stateDirectory, vmm, network, disks, records, golden, manifest, log });
+  await manager.recover();
+  const template = manifest.templates.find(({ name }) => name === "base") as GuestTemplate;
+  return {
+    stateDirectory,
+    manifest,
+    template,
+    vmm,
+    network,
+    disks,
+    golden,
+    manager,
+    request: (overrides = {}) => ({
+      id: `sb${crypto.randomUUID().replaceAll("-", "").slice(0, 20)}`,
+      incarnation: 1,
+      templateBuildId: template.buildId,
+      resources: { vcpus: 1, memoryMib: 512, diskMib: Math.ceil(template.virtualBytes / 1024 / 1024) },
+      deadline: { idleTimeoutSec: undefined, endAt: undefined, onTimeout: "destroy" },
+      envs: {},
+      accessToken: crypto.randomUUID(),
+      ...overrides,
+    }),
+    async abandon() {
+      await manager.detach();
+    },
+    async stop() {
+      for (const { id } of manager.list()) await manager.destroy(id, 0);
+      await network.close();
+      await rm(stateDirectory, { recursive: true, force: true });
+    },
+  };
+}
