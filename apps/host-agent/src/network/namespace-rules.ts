@@ -2,7 +2,8 @@
  * The nft rules inside a slot's namespace, loaded in one transaction. They say who the guest is
  * (pinned addresses), how its addresses are translated, what it may never reach, and how much.
  * The host's table (`host-rules.ts`) repeats the last word on where guests may go; these rules
- * stand on their own when somebody flushes the host's.
+ * stand on their own when somebody flushes the host's. What a guest may not reach is rejected, not
+ * dropped: its programs fail at once instead of waiting for minutes.
  */
 import type { SlotPlan } from "./addresses.ts";
 import type { SlotLimits } from "./limits.ts";
@@ -47,6 +48,7 @@ table ip wrenn {
   }
   chain input {
     type filter hook input priority filter; policy drop;
+    iifname "${slot.tapName}" reject with icmp admin-prohibited
   }
   chain forward {
     type filter hook forward priority filter; policy drop;
@@ -61,7 +63,7 @@ table ip wrenn {
     limit rate over ${limits.newConnectionsPerSecond}/second burst ${2 * limits.newConnectionsPerSecond} packets drop
     ct count over ${limits.connections} drop
     ct status dnat accept comment "only DNS is translated on the way out"
-    ip daddr @closed drop
+    ip daddr @closed reject with icmp admin-prohibited
     accept
   }
   chain to_guest {
