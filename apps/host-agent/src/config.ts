@@ -8,7 +8,6 @@ const definition = defineConfig({
   WRENN_AGENT_SOCKET: Type.Optional(Type.String()),
   WRENN_ACCEL: Type.Optional(Type.Union([Type.Literal("kvm"), Type.Literal("tcg")])),
   WRENN_QEMU: Type.String({ default: "qemu-system-x86_64" }),
-  WRENN_BIN_DIR: Type.Optional(Type.String()),
   WRENN_DNS: Type.Optional(Type.String()),
   WRENN_UPLINK: Type.Optional(Type.String()),
   WRENN_SLOT_FIRST: Type.Integer({ default: 1, minimum: 1, maximum: 32767 }),
@@ -28,21 +27,14 @@ const definition = defineConfig({
 export type HostAgentConfig = Readonly<Static<typeof definition.schema>> & {
   readonly socketPath: string;
   readonly tokenPath: string;
-  readonly shimPath: string;
-  readonly memoryGuardPath: string;
 };
-
-const REPOSITORY = join(import.meta.dirname, "../../..");
 
 /** @throws WrennError `invalid_request` naming every wrong variable */
 export function parseConfig(env: NodeJS.ProcessEnv): HostAgentConfig {
   const config = definition.parse(env);
-  const binDirectory = config.WRENN_BIN_DIR ?? join(REPOSITORY, "target/x86_64-unknown-linux-gnu/release");
   return {
     ...config,
     socketPath: config.WRENN_AGENT_SOCKET ?? join(config.WRENN_DIR, "run", "host-agent.sock"),
     tokenPath: join(config.WRENN_DIR, "secrets", "agent-token"),
-    shimPath: join(binDirectory, "wrenn-shim"),
-    memoryGuardPath: join(binDirectory, "libmemory_guard.so"),
   };
 }

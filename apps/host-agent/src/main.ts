@@ -9,6 +9,7 @@ import { pino } from "pino";
 import { WrennError } from "@wrenn/errors";
 import { readGuestManifest } from "@wrenn/guest";
 import packageJson from "../package.json" with { type: "json" };
+import { MEMORY_GUARD_PATH, SHIM_PATH } from "./binaries.ts";
 import { parseConfig } from "./config.ts";
 import { Qcow2Store } from "./disk/qcow2/qcow2-store.ts";
 import { createNetworkPool } from "./network/pool.ts";
@@ -43,8 +44,8 @@ async function main(): Promise<void> {
       accelerator: config.WRENN_ACCEL,
       qemu: config.WRENN_QEMU,
       searchPath: process.env["PATH"] ?? "",
-      shimPath: config.shimPath,
-      memoryGuardPath: config.memoryGuardPath,
+      shimPath: SHIM_PATH,
+      memoryGuardPath: MEMORY_GUARD_PATH,
       log,
     },
     starting,

@@ -7,6 +7,7 @@ import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
 import { ensureGuest, progressFor, type GuestManifest, type GuestTemplate } from "@wrenn/guest";
+import { ENVD_PATH, MEMORY_GUARD_PATH, SHIM_PATH } from "../binaries.ts";
 import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
 import type { NetworkPool } from "../network/network.ts";
 import { createNetworkPool } from "../network/pool.ts";
@@ -16,8 +17,6 @@ import { RecordStore } from "../sandbox/record.ts";
 import { chooseVmm } from "../vmm/choose-vmm.ts";
 import type { Vmm } from "../vmm/vmm.ts";
 
-const REPOSITORY = join(import.meta.dirname, "../../../..");
-const BIN_DIRECTORY = join(REPOSITORY, "target/x86_64-unknown-linux-gnu/release");
 export const SHARED_DIRECTORY = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
 /** Slots of these tests; other suites and a running platform use other ranges. */
 const FIRST_SLOT = 21_000;
@@ -40,13 +39,15 @@ export interface TestHost {
 }
 
 /** @param options.stateDirectory an abandoned host's, to go on where it ended */
-export async function startTestHost(options: { stateDirectory?: string; resolvers?: string[]; uplink?: string } = {}): Promise<TestHost> {
+export async function startTestHost(
+  options: { stateDirectory?: string; resolvers?: string[]; uplink?: string } = {},
+): Promise<TestHost> {
   const signal = AbortSignal.timeout(240_000);
   const log = pino({ level: process.env["WRENN_TEST_LOG"] ?? "silent" });
   await mkdir(SHARED_DIRECTORY, { recursive: true, mode: 0o711 });
   const manifest = await ensureGuest({
     stateDirectory: SHARED_DIRECTORY,
-    envdPath: join(BIN_DIRECTORY, "envd"),
+    envdPath: ENVD_PATH,
     progress: progressFor(process.stderr),
     signal,
   });
@@ -61,8 +62,8 @@ export async function startTestHost(options: { stateDirectory?: string; resolver
       accelerator: undefined,
       qemu: "qemu-system-x86_64",
       searchPath: process.env["PATH"] ?? "",
-      shimPath: join(BIN_DIRECTORY, "wrenn-shim"),
-      memoryGuardPath: join(BIN_DIRECTORY, "libmemory_guard.so"),
+      shimPath: SHIM_PATH,
+      memoryGuardPath: MEMORY_GUARD_PATH,
       log,
     },
     signal,
@@ -79,7 +80,15 @@ export async function startTestHost(options: { stateDirectory?: string; resolver
   });
   const disks = new Qcow2Store();
   const records = new RecordStore(stateDirectory);
-  const golden = new GoldenStore({ stateDirectory, vmm, network, disks, manifest, log, budgetBytes: Number.MAX_SAFE_INTEGER });
+  const golden = new GoldenStore({
+    stateDirectory,
+    vmm,
+    network,
+    disks,
+    manifest,
+    log,
+    budgetBytes: Number.MAX_SAFE_INTEGER,
+  });
   const manager = new SandboxManager({ stateDirectory, vmm, network, disks, records, golden, manifest, log });
   await manager.recover();
   const template = manifest.templates.find(({ name }) => name === "base") as GuestTemplate;
