@@ -19,10 +19,12 @@
 #include <netpacket/packet.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 static void enter(const char *netns) {
@@ -54,6 +56,7 @@ static int wire(char **argument) {
   int tap = open_tap(argument[1], atoi(argument[2]));
   enter(argument[3]);
   int guest = open_tap(argument[4], 0);
+  prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the changes of user, which clear it */
   puts("ready");
   fflush(stdout);
   for (;;) {

@@ -11,6 +11,8 @@ import { DEFAULT_RANGES, LAST_INDEX, planSlot, resolverAlias, type AddressRanges
 import { HostNetwork } from "./host-network.ts";
 import { DEFAULT_LIMITS, type SlotLimits } from "./limits.ts";
 import type { NetworkPool, Slot, SlotCounters } from "./network.ts";
+import { ResolverChoice } from "./resolver-choice.ts";
+import { usableResolvers } from "./resolvers.ts";
 import { missingParts } from "./slot-inspection.ts";
 import { SlotRecords } from "./slot-records.ts";
 import { isTaken, makeSlot, takeSlotDown } from "./slot-steps.ts";
@@ -52,8 +54,12 @@ export async function createNetworkPool(options: NetworkPoolOptions): Promise<Ne
   const records = new SlotRecords(join(options.stateDirectory, "slots"));
   const recorded = await records.load();
   const host = new HostNetwork({ firstIndex, count, ranges, uplink, logger });
-  await host.refresh(options.resolvers[0]);
-  const pool = new Pool(options, records, host, new Map(recorded.map(({ index, owner }) => [index, owner])));
+  const resolvers = usableResolvers(options.resolvers);
+  if (resolvers.length === 0) logger.warn({ resolvers: options.resolvers }, "no usable resolver: guests have no DNS");
+  const choice = new ResolverChoice(resolvers);
+  await host.refresh(await choice.choose());
+  choice.watch(async (resolver) => host.refresh(resolver));
+  const pool = new Pool(options, records, host, choice, new Map(recorded.map(({ index, owner }) => [index, owner])));
   pool.fill();
   return pool;
 }
@@ -75,6 +81,7 @@ class Pool implements NetworkPool {
   readonly #limits: SlotLimits;
   readonly #records: SlotRecords;
   readonly #host: HostNetwork;
+  readonly #resolvers: ResolverChoice;
   /** Recorded by an earlier process; their owners, null for a slot that nobody had. */
   readonly #leftovers: Map<number, string | null>;
   /** Indices that this process made, is making or has adopted. */
@@ -92,6 +99,7 @@ class Pool implements NetworkPool {
     options: NetworkPoolOptions,
     records: SlotRecords,
     host: HostNetwork,
+    resolvers: ResolverChoice,
     leftovers: Map<number, string | null>,
   ) {
     this.#options = options;
@@ -99,6 +107,7 @@ class Pool implements NetworkPool {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#records = records;
     this.#host = host;
+    this.#resolvers = resolvers;
     this.#leftovers = leftovers;
     this.#lastIndex = options.firstIndex - 1;
   }
@@ -179,6 +188,8 @@ class Pool implements NetworkPool {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#resolvers.stop();
+    clearTimeout(this.#retry);
     for (const waiter of this.#waiters.splice(0))
       waiter.reject(new WrennError("unavailable", "Cannot take a network slot: the host agent is stopping"));
     await Promise.all(this.#making);
