@@ -78,6 +78,11 @@ export class QemuVmm implements Vmm {
     const load = async (qmp: QmpClient, pid: number): Promise<void> => {
       const capabilities = ["x-ignore-shared", "events"].map((capability) => ({ capability, state: true }));
       await qmp.execute("migrate-set-capabilities", { capabilities }, signal);
+      // Before the devices: a virtio queue is checked against guest memory when it is loaded, and given up
+      // for good when the two disagree.
+      if (spec.changes !== undefined) {
+        await loadPages(pid, spec.memoryPath, spec.changes.path, spec.changes.runs, signal);
+      }
       const state = await readFile(spec.statePath);
       const loaded = qmp.waitFor(
         ({ event, data }) => event === "MIGRATION" && ["completed", "failed"].includes(String(data["status"])),
@@ -88,9 +93,6 @@ export class QemuVmm implements Vmm {
       const { data } = await loaded;
       if (data["status"] !== "completed") {
         throw new WrennError("incompatible_snapshot", `Cannot restore ${spec.name}: QEMU refused the device state`);
-      }
-      if (spec.changes !== undefined) {
-        await loadPages(pid, spec.memoryPath, spec.changes.path, spec.changes.runs, signal);
       }
     };
     return await this.#launch(spec, record, restoreArguments(this.#options, spec), mounts, env, load, signal);
