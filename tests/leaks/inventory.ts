@@ -5,6 +5,7 @@
 import { listCgroups, listFiles, listDeviceMapper, listLoopDevices, listMounts } from "./storage.ts";
 import { listFirewallRules, listInterfaces, listNamespaces, listSettings } from "./network.ts";
 import { listProcesses } from "./processes.ts";
+import { readySlots } from "./ready-slots.ts";
 
 /** What to look at beside the kernel's own lists. */
 export interface InventoryOptions {
@@ -14,6 +15,8 @@ export interface InventoryOptions {
   programs?: readonly string[];
   /** Rows of a database, one line each: for example `sandboxes sb0… running`. */
   rows?: () => Promise<readonly string[]>;
+  /** `WRENN_DIR` of a platform that is up: the network slots that it keeps ready do not count. */
+  stateDirectory?: string;
   /** Things that belong to somebody else who works on this machine at the same time. */
   ignore?: (kind: Kind, item: string) => boolean;
 }
@@ -43,7 +46,8 @@ const PROGRAMS = ["qemu-system-x86_64", "qemu-system-aarch64", "firecracker", "w
 
 /** Lists everything there is now. Needs root. */
 export async function takeInventory(options: InventoryOptions = {}): Promise<Inventory> {
-  const { directories = [], programs = PROGRAMS, rows, ignore = () => false } = options;
+  const { directories = [], programs = PROGRAMS, rows, stateDirectory, ignore = () => false } = options;
+  const isReadySlots = stateDirectory === undefined ? () => false : readySlots(stateDirectory);
   const lists: Record<Kind, Promise<readonly string[]>> = {
     process: listProcesses(programs),
     "network namespace": listNamespaces(),
@@ -59,7 +63,7 @@ export async function takeInventory(options: InventoryOptions = {}): Promise<Inv
   };
   const items = new Map<Kind, ReadonlySet<string>>();
   for (const kind of Object.keys(lists) as Kind[]) {
-    items.set(kind, new Set((await lists[kind]).filter((item) => !ignore(kind, item))));
+    items.set(kind, new Set((await lists[kind]).filter((item) => !isReadySlots(item) && !ignore(kind, item))));
   }
   return { items, options };
 }

@@ -39,6 +39,22 @@ describe("expectNoLeak()", () => {
     await expect(expectNoLeak(before)).resolves.toBeUndefined();
   });
 
+  it("lets a running platform have its ready slots, and no others", async () => {
+    const stateDirectory = mkdtempSync(join(tmpdir(), "wrenn-leaks-state-"));
+    mkdirSync(join(stateDirectory, "slots"));
+    const options = {
+      stateDirectory,
+      directories: [stateDirectory],
+      ignore: (_kind: Kind, item: string) => !item.startsWith(stateDirectory),
+    };
+    const start = await takeInventory(options);
+    writeFileSync(join(stateDirectory, "slots", "7.json"), '{"index":7,"owner":null}');
+    await expect(expectNoLeak(start, 0)).resolves.toBeUndefined();
+    writeFileSync(join(stateDirectory, "slots", "77.json"), '{"index":77,"owner":"sb1"}');
+    await expect(expectNoLeak(start, 0)).rejects.toThrow(`1 leaked:\n  file: ${stateDirectory}/slots/77.json`);
+    rmSync(stateDirectory, { recursive: true });
+  });
+
   it("names every leak in one message", async () => {
     rows.push("sandboxes sb2 creating");
     writeFileSync(join(directory, "one"), "");

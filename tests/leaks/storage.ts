@@ -3,7 +3,9 @@ import { existsSync, readdirSync, readFileSync, type Dirent } from "node:fs";
 
 /** Mounts of this mount namespace, by place, type and source. */
 export async function listMounts(): Promise<string[]> {
-  return readMounts().map(({ place, type, source }) => `${place} (${type} of ${source})`);
+  // the first `ip netns add` after a boot mounts /run/netns on itself, for good (ip-netns(8))
+  const mounts = readMounts().filter(({ place }) => place !== "/run/netns");
+  return mounts.map(({ place, type, source }) => `${place} (${type} of ${source})`);
 }
 
 /** Loop devices that have a file. */
