@@ -372,13 +372,15 @@ export class SandboxManager {
     this.#followExit(entry, guest);
   }
 
-  /** Lets go of every guest without ending it; the next agent adopts them. */
+  /** Lets go of every guest without ending it, after the operations under way; the next agent adopts them. */
   async detach(): Promise<void> {
-    await Promise.all(
-      [...this.#entries.keys()].map((id) =>
-        this.#mutex.run(id, undefined, async () => await this.#entries.get(id)?.guest?.agent.close()),
-      ),
-    );
+    const letGo = async (entry: Entry): Promise<void> => {
+      const { guest } = entry;
+      entry.guest = undefined;
+      guest?.vm.detach();
+      await guest?.agent.close();
+    };
+    await Promise.all([...this.#entries].map(([id, entry]) => this.#mutex.run(id, undefined, () => letGo(entry))));
   }
 
   /** Reports a guest's death at once, and keeps what can be resumed. */

@@ -16,7 +16,11 @@ afterAll(async () => {
   await host.stop();
 });
 
-async function run(sandbox: SandboxView, argv: readonly [string, ...string[]], user = ""): Promise<{ exitCode: number; output: string }> {
+async function run(
+  sandbox: SandboxView,
+  argv: readonly [string, ...string[]],
+  user = "",
+): Promise<{ exitCode: number; output: string }> {
   using lease = host.manager.use(sandbox.id, sandbox.incarnation);
   return await runInGuest(lease.agent, argv, user, signal());
 }
@@ -44,7 +48,9 @@ describe("SandboxManager", () => {
     const request = host.request();
     const [first, second] = await Promise.all([host.manager.create(request), host.manager.create(request)]);
     expect(second.sandbox.slotIndex).toBe(first.sandbox.slotIndex);
-    await expect(host.manager.create({ ...request, incarnation: 2 })).rejects.toMatchObject({ code: "stale_incarnation" });
+    await expect(host.manager.create({ ...request, incarnation: 2 })).rejects.toMatchObject({
+      code: "stale_incarnation",
+    });
     await host.manager.destroy(request.id, 0);
   });
 
@@ -52,18 +58,24 @@ describe("SandboxManager", () => {
     const [a, b] = await Promise.all([host.manager.create(host.request()), host.manager.create(host.request())]);
     const see = "head -c 16 /dev/urandom | od -An -tx1; cat /etc/machine-id; hostname";
     const [seenA, seenB] = await Promise.all([shell(a.sandbox, see), shell(b.sandbox, see)]);
-    for (const [line, other] of seenA.split("\n").map((text, at) => [text, seenB.split("\n")[at]])) expect(line).not.toBe(other);
+    for (const [line, other] of seenA.split("\n").map((text, at) => [text, seenB.split("\n")[at]]))
+      expect(line).not.toBe(other);
     expect(Math.abs(Number(await shell(a.sandbox, "date +%s%3N")) - Date.now())).toBeLessThan(5_000);
     await Promise.all([host.manager.destroy(a.sandbox.id, 0), host.manager.destroy(b.sandbox.id, 0)]);
   });
 
   it("goes on counting over two pauses, with files, memory and a right clock", async () => {
-    const { sandbox } = await host.manager.create(host.request({ resources: { ...host.request().resources, vcpus: 2, memoryMib: 768 } }));
+    const { sandbox } = await host.manager.create(
+      host.request({ resources: { ...host.request().resources, vcpus: 2, memoryMib: 768 } }),
+    );
     const counter = "n=0; while true; do n=$((n+1)); echo $n > /dev/shm/count; sleep 0.1; done";
     await shell(sandbox, `setsid nohup bash -c '${counter}' >/dev/null 2>&1 & echo started`);
     let current = sandbox;
     for (const round of [1, 2]) {
-      await shell(current, `echo round-${round} >> /root/rounds; head -c 3000000 /dev/urandom > /dev/shm/data; sha256sum /dev/shm/data > /root/sum; dd if=/dev/zero of=/dev/shm/zeros bs=1M count=4 2>/dev/null`);
+      await shell(
+        current,
+        `echo round-${round} >> /root/rounds; head -c 3000000 /dev/urandom > /dev/shm/data; sha256sum /dev/shm/data > /root/sum; dd if=/dev/zero of=/dev/shm/zeros bs=1M count=4 2>/dev/null`,
+      );
       const before = Number(await shell(current, "cat /dev/shm/count"));
       const paused = await host.manager.pause(current.id, current.incarnation);
       expect(paused.sandbox.state).toBe("paused");
@@ -77,7 +89,9 @@ describe("SandboxManager", () => {
       expect(after).toBeGreaterThanOrEqual(before);
       await setTimeout(1000);
       expect(Number(await shell(current, "cat /dev/shm/count"))).toBeGreaterThan(after);
-      expect(await shell(current, "sha256sum -c /root/sum && cmp -n 4194304 /dev/shm/zeros /dev/zero && cat /root/rounds")).toContain(`round-${round}`);
+      expect(
+        await shell(current, "sha256sum -c /root/sum && cmp -n 4194304 /dev/shm/zeros /dev/zero && cat /root/rounds"),
+      ).toContain(`round-${round}`);
       expect(await shell(current, "nproc")).toBe("2");
       expect(Number(await shell(current, "awk '/MemTotal/ {print $2}' /proc/meminfo"))).toBeGreaterThan(650 * 1024);
     }
@@ -117,7 +131,11 @@ describe("SandboxManager", () => {
   it("reports a VM that dies, with the reason, and gives everything back", async () => {
     const { sandbox } = await host.manager.create(host.request());
     const failed = once(host, sandbox.id, "failed");
-    await run(sandbox, ["/bin/bash", "-c", "echo 1 > /proc/sys/kernel/sysrq; (sleep 0.2; echo o > /proc/sysrq-trigger) &"], "root");
+    await run(
+      sandbox,
+      ["/bin/bash", "-c", "echo 1 > /proc/sys/kernel/sysrq; (sleep 0.2; echo o > /proc/sysrq-trigger) &"],
+      "root",
+    );
     expect((await failed).reason).toMatch(/guest shut down|exit status/);
     await host.manager.destroy(sandbox.id, 0);
   });
@@ -157,7 +175,11 @@ describe("a new agent", () => {
 
     second = await startTestHost({ stateDirectory: first.stateDirectory });
     const state = (id: string) => second?.manager.get(id).state;
-    expect([state(kept.sandbox.id), state(paused.sandbox.id), state(dying.sandbox.id)]).toEqual(["running", "paused", "failed"]);
+    expect([state(kept.sandbox.id), state(paused.sandbox.id), state(dying.sandbox.id)]).toEqual([
+      "running",
+      "paused",
+      "failed",
+    ]);
     host = second;
     expect((await run(kept.sandbox, ["/bin/echo", "still here"])).output).toBe("still here\n");
     const resumed = await second.manager.resume(paused.sandbox.id, 2, undefined);

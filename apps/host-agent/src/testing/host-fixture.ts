@@ -21,6 +21,8 @@ export const SHARED_DIRECTORY = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib
 /** Slots of these tests; other suites and a running platform use other ranges. */
 const FIRST_SLOT = 21_000;
 
+const log = pino({ level: process.env["WRENN_TEST_LOG"] ?? "silent" });
+
 export interface TestHost {
   stateDirectory: string;
   manifest: GuestManifest;
@@ -38,12 +40,9 @@ export interface TestHost {
   stop(): Promise<void>;
 }
 
-/** @param options.stateDirectory an abandoned host's, to go on where it ended */
-export async function startTestHost(
-  options: { stateDirectory?: string; resolvers?: string[]; uplink?: string } = {},
-): Promise<TestHost> {
+/** The shared guest, built if need be, and the VMM of this machine. */
+export async function prepareGuestAndVmm(): Promise<{ manifest: GuestManifest; vmm: Vmm }> {
   const signal = AbortSignal.timeout(240_000);
-  const log = pino({ level: process.env["WRENN_TEST_LOG"] ?? "silent" });
   await mkdir(SHARED_DIRECTORY, { recursive: true, mode: 0o711 });
   const manifest = await ensureGuest({
     stateDirectory: SHARED_DIRECTORY,
@@ -51,11 +50,6 @@ export async function startTestHost(
     progress: progressFor(process.stderr),
     signal,
   });
-  const stateDirectory = options.stateDirectory ?? (await mkdtemp("/tmp/wrenn-host-"));
-  if (options.stateDirectory === undefined) {
-    await mkdir(join(SHARED_DIRECTORY, "golden"), { recursive: true, mode: 0o700 });
-    await symlink(join(SHARED_DIRECTORY, "golden"), join(stateDirectory, "golden"));
-  }
   const vmm = await chooseVmm(
     {
       stateDirectory: SHARED_DIRECTORY, // where the TSC frequency of the shared snapshots is remembered
@@ -68,6 +62,19 @@ export async function startTestHost(
     },
     signal,
   );
+  return { manifest, vmm };
+}
+
+/** @param options.stateDirectory an abandoned host's, to go on where it ended */
+export async function startTestHost(
+  options: { stateDirectory?: string; resolvers?: string[]; uplink?: string } = {},
+): Promise<TestHost> {
+  const { manifest, vmm } = await prepareGuestAndVmm();
+  const stateDirectory = options.stateDirectory ?? (await mkdtemp("/tmp/wrenn-host-"));
+  if (options.stateDirectory === undefined) {
+    await mkdir(join(SHARED_DIRECTORY, "golden"), { recursive: true, mode: 0o700 });
+    await symlink(join(SHARED_DIRECTORY, "golden"), join(stateDirectory, "golden"));
+  }
   const network = await createNetworkPool({
     stateDirectory,
     firstIndex: FIRST_SLOT,

@@ -47,10 +47,14 @@ export class ShimProcess {
   readonly exited: Promise<VmExit>;
   readonly #socket: Socket;
 
-  private constructor(pid: number, socket: Socket, exited: Promise<VmExit>) {
+  /** Lets go of the VM, which goes on; `exited` then never settles. */
+  readonly detach: () => void;
+
+  private constructor(pid: number, socket: Socket, exited: Promise<VmExit>, detach: () => void) {
     this.pid = pid;
     this.#socket = socket;
     this.exited = exited;
+    this.detach = detach;
   }
 
   /**
@@ -114,16 +118,17 @@ export class ShimProcess {
       else if (state.state === "exited") onExit(exitOf(state));
     });
     socket.on("error", () => undefined); // "close" follows
-    socket.on("close", () => {
+    const onClose = (): void => {
       onFirst(undefined);
       void readExitRecord(supervisionDirectory).then(onExit);
-    });
+    };
+    socket.on("close", onClose);
     const pid = await first;
     if (pid === undefined) {
       socket.destroy();
       return undefined;
     }
-    return new ShimProcess(pid, socket, exited);
+    return new ShimProcess(pid, socket, exited, () => socket.off("close", onClose).destroy());
   }
 
   /** Kills the VM and waits for its end; repeating is success. */

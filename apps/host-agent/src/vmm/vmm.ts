@@ -125,6 +125,8 @@ export interface VirtualMachine {
   flushDisk(signal: AbortSignal): Promise<void>;
   /** Ends the VM at once; repeating is success. Runs on its own deadline. */
   stop(): Promise<VmExit>;
+  /** Lets go of the VM, which goes on and can be adopted; `exited` then never settles. */
+  detach(): void;
 }
 
 /** A virtual machine monitor. */

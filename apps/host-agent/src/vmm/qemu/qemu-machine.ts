@@ -109,4 +109,8 @@ export class QemuMachine implements VirtualMachine {
     this.#qmp.close();
     return await this.#process.stop();
   }
+  detach(): void {
+    this.#qmp.close();
+    this.#process.detach();
+  }
 }
