@@ -1,10 +1,11 @@
 import { setTimeout } from "node:timers/promises";
+import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { runInGuest } from "../envd/run-in-guest.ts";
 import { startTestHost, type TestHost } from "../testing/host-fixture.ts";
+import type { VmRecord } from "../vmm/vmm.ts";
 import type { SandboxView } from "./manager.ts";
 import { Reaper } from "./reaper.ts";
-import { pino } from "pino";
 
 const signal = (): AbortSignal => AbortSignal.timeout(60_000);
 let host: TestHost;
@@ -166,12 +167,11 @@ describe("a new agent", () => {
   });
 
   it("adopts running guests, keeps paused ones, and ends what died meanwhile", async () => {
-    const [kept, paused, dying] = await Promise.all([1, 2, 3].map(() => first.manager.create(first.request())));
-    if (kept === undefined || paused === undefined || dying === undefined) return expect.unreachable();
+    const create = (): ReturnType<TestHost["manager"]["create"]> => first.manager.create(first.request());
+    const [kept, paused, dying] = await Promise.all([create(), create(), create()]);
     await first.manager.pause(paused.sandbox.id, 1);
-    const pid = (await first.vmm.adopt(dying.sandbox.vm!, signal()))?.pid;
     await first.abandon();
-    process.kill(pid as number, "SIGKILL");
+    await (await first.vmm.adopt(dying.sandbox.vm as VmRecord, signal()))?.stop();
 
     second = await startTestHost({ stateDirectory: first.stateDirectory });
     const state = (id: string) => second?.manager.get(id).state;
