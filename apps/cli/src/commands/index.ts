@@ -1,0 +1,25 @@
+/** Every command, in the order in which help lists them. */
+import type { CommandDefinition, CommandGroup } from "../define-command.ts";
+import { completionCommand } from "./completion.ts";
+import { doctorCommand } from "./doctor.ts";
+import { downCommand } from "./down.ts";
+import { envCommand } from "./env.ts";
+import { logsCommand } from "./logs.ts";
+import { runCommand } from "./run.ts";
+import { sandboxGroup } from "./sandbox/index.ts";
+import { statusCommand } from "./status.ts";
+import { testCommand } from "./test.ts";
+import { upCommand } from "./up.ts";
+
+export const COMMANDS: readonly (CommandDefinition | CommandGroup)[] = [
+  runCommand,
+  sandboxGroup,
+  upCommand,
+  downCommand,
+  statusCommand,
+  logsCommand,
+  doctorCommand,
+  envCommand,
+  completionCommand,
+  testCommand,
+];

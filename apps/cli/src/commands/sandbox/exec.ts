@@ -1,0 +1,55 @@
+import { WrennError } from "@wrenn/errors";
+import { connect } from "../../api/connect.ts";
+import { defineCommand } from "../../define-command.ts";
+import { EXIT } from "../../exit-code.ts";
+import { parseSeconds } from "../../terminal/units.ts";
+import { ENV_OPTION, resolveEnvs } from "../sandbox-options.ts";
+
+interface ExecOptions {
+  timeout?: number;
+  env?: Record<string, string | null>;
+  cwd?: string;
+  user?: string;
+  tty?: boolean;
+}
+
+export const execCommand = defineCommand<ExecOptions>({
+  name: "exec",
+  summary: "Run a command in a sandbox",
+  description: [
+    "Runs a command in a sandbox as if it ran here: standard input, output and error, signals and exit code. The words are the program and its arguments; no shell is in between. Exit codes are those of wrenn run.",
+  ],
+  arguments: [
+    { syntax: "<id>", description: "the sandbox" },
+    { syntax: "<command...>", description: "the program and its arguments" },
+  ],
+  options: [
+    {
+      flags: "--timeout <time>",
+      description: "kill the command after this time, such as 90, 5m or 2h",
+      parse: parseSeconds,
+    },
+    ENV_OPTION,
+    { flags: "-C, --cwd <directory>", description: "working directory in the sandbox" },
+    { flags: "-u, --user <name>", description: "user in the sandbox" },
+    { flags: "-t, --tty", description: "give the command a terminal" },
+  ],
+  examples: [["wrenn sandbox exec --tty $id -- bash", "look around"]],
+  passThrough: true,
+  failureExitCode: EXIT.runFailed,
+  async run(context, [id = "", ...words], options) {
+    const { runInSandbox } = await import("../../exec/run-in-sandbox.ts");
+    const argv = words[0] === "--" ? words.slice(1) : words;
+    const [program, ...args] = argv;
+    if (program === undefined) throw new WrennError("invalid_request", "Cannot run: no command is given");
+    const envs = resolveEnvs(options.env, context.config.env);
+    return await runInSandbox(context, await connect(context.config), id, {
+      argv: [program, ...args],
+      ...(envs === undefined ? {} : { envs }),
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      ...(options.user === undefined ? {} : { user: options.user }),
+      ...(options.timeout === undefined ? {} : { timeoutSec: options.timeout }),
+      ...(options.tty === undefined ? {} : { tty: options.tty }),
+    });
+  },
+});

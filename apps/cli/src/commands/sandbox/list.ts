@@ -1,0 +1,37 @@
+import { SANDBOX_STATUSES } from "@wrenn/api-schema";
+import { connect } from "../../api/connect.ts";
+import { defineCommand } from "../../define-command.ts";
+import { formatTable } from "../../terminal/table.ts";
+import { formatDuration } from "../../terminal/units.ts";
+
+export const listCommand = defineCommand<{ status?: string; quiet?: boolean }>({
+  name: "list",
+  aliases: ["ls"],
+  summary: "List sandboxes",
+  options: [
+    { flags: "--status <statuses>", description: `only these, separated by commas: ${SANDBOX_STATUSES.join(", ")}` },
+    { flags: "-q, --quiet", description: "print ids only" },
+  ],
+  examples: [["wrenn sandbox list -q --status paused | xargs wrenn sandbox rm", "remove what is paused"]],
+  async run({ config, output, signal }, _args, options) {
+    const client = await connect(config);
+    const query = options.status === undefined ? {} : { status: options.status };
+    const sandboxes = await Array.fromAsync(client.listSandboxes(query, signal));
+    if (!output.json && options.quiet === true) {
+      for (const { id } of sandboxes) output.line(id);
+      return;
+    }
+    output.result(sandboxes, () => {
+      if (sandboxes.length === 0) return "No sandboxes";
+      const rows = sandboxes.map(({ id, status, template, vcpus, memory_mb, created_at }) => [
+        id,
+        status,
+        template,
+        String(vcpus),
+        `${memory_mb} MiB`,
+        formatDuration(Math.max(0, Date.now() - Date.parse(created_at))),
+      ]);
+      return formatTable(["ID", "STATUS", "TEMPLATE", "VCPUS", "MEMORY", "AGE"], rows);
+    });
+  },
+});

@@ -1,0 +1,45 @@
+/**
+ * The CLI's configuration (docs/reference/configuration.md), and the environment that the processes of
+ * the platform inherit.
+ */
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "@wrenn/config";
+import { Type, type Static } from "typebox";
+
+const definition = defineConfig({
+  WRENN_DIR: Type.String({ default: "/var/lib/wrenn", description: "The state directory." }),
+  WRENN_PORT: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535, description: "Port of the API; 7780." })),
+  WRENN_LISTEN: Type.String({ default: "127.0.0.1", description: "Address that the API listens on." }),
+  WRENN_API_URL: Type.Optional(Type.String({ description: "Another platform's API." })),
+  WRENN_API_KEY: Type.Optional(Type.String({ description: "The key that requests carry." })),
+  WRENN_ACCEL: Type.Optional(Type.Enum(["kvm", "tcg"], { description: "Against the choice of `wrenn doctor`." })),
+  WRENN_QEMU: Type.String({ default: "qemu-system-x86_64", description: "The QEMU to run." }),
+  WRENN_DNS: Type.Optional(Type.String({ description: "Resolvers for the guests." })),
+  WRENN_LOG_LEVEL: Type.Enum(["debug", "info", "warn", "error"], { default: "info" }),
+  DATABASE_URL: Type.Optional(Type.String({ description: "A PostgreSQL 15 or newer." })),
+});
+
+/** Port of the API unless told. */
+export const DEFAULT_PORT = 7780;
+
+/** What the environment says, with the checkout's own paths. */
+export interface CliConfig extends Readonly<Static<typeof definition.schema>> {
+  /** Absolute WRENN_DIR. */
+  stateDirectory: string;
+  /** The checkout. */
+  root: string;
+  /** The environment that processes of the platform inherit. */
+  env: Readonly<Record<string, string>>;
+}
+
+/** @throws WrennError `invalid_request` naming a wrong variable. */
+export function readConfig(env: NodeJS.ProcessEnv = process.env): CliConfig {
+  const config = definition.parse(env);
+  return {
+    ...config,
+    stateDirectory: resolve(config.WRENN_DIR),
+    root: fileURLToPath(new URL("../../..", import.meta.url)).replace(/\/$/, ""),
+    env: Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined)),
+  };
+}

@@ -1,0 +1,149 @@
+/**
+ * Runs a command in a sandbox as if it ran here: standard input, output and error, signals, terminal and
+ * exit code.
+ */
+import type { ReadStream } from "node:tty";
+import type { SignalName, StartFrameInput } from "@wrenn/api-schema";
+import { WrennError } from "@wrenn/errors";
+import type { ApiClient } from "../api/client.ts";
+import type { CommandContext } from "../define-command.ts";
+import { EXIT } from "../exit-code.ts";
+import { ExecStream } from "./exec-stream.ts";
+import { writeAll } from "./write-all.ts";
+
+/** What to run and how. */
+export interface SandboxCommand {
+  argv: readonly [string, ...string[]];
+  cwd?: string;
+  user?: string;
+  envs?: Record<string, string>;
+  /** Kills the command after this time. */
+  timeoutSec?: number;
+  /** Gives the command a terminal; this side's becomes raw. */
+  tty?: boolean;
+}
+
+/** @returns the exit code for this process */
+export async function runInSandbox(
+  context: CommandContext,
+  client: ApiClient,
+  sandboxId: string,
+  command: SandboxCommand,
+): Promise<number> {
+  const { output, interrupts } = context;
+  if (command.tty === true && !(process.stdin.isTTY && process.stdout.isTTY)) {
+    throw new WrennError("invalid_request", "Cannot give the command a terminal: this is not run in one", {
+      hint: "Leave out --tty",
+    });
+  }
+  const stream = await ExecStream.open(client, sandboxId, startFrame(command), context.signal);
+  const forwarded = new AbortController();
+  using _signals = forwardSignals(stream, interrupts);
+  const terminal = command.tty === true ? attachTerminal(stream) : undefined;
+  const input = forwardInput(stream, forwarded.signal);
+  try {
+    for await (const event of stream.events()) {
+      if (output.json) output.line(JSON.stringify({ ...event, sandbox_id: sandboxId }));
+      switch (event.type) {
+        case "start":
+          break;
+        case "stdout":
+        case "pty":
+          if (!output.json && !(await writeAll(process.stdout, decode(event))))
+            await stream.send({ type: "signal", signal: "SIGPIPE" });
+          break;
+        case "stderr":
+          if (!output.json) await writeAll(process.stderr, decode(event));
+          break;
+        case "exit":
+          if (event.oom)
+            output.note("wrenn: the guest ran out of memory and killed the command; give it more with --memory");
+          return event.exit_code;
+      }
+    }
+    return EXIT.runFailed;
+  } catch (thrown) {
+    return commandError(context, WrennError.from(thrown));
+  } finally {
+    terminal?.[Symbol.dispose](); // before standard input is given up
+    forwarded.abort();
+    await stream.close();
+    await input;
+  }
+}
+
+function startFrame({ argv, cwd, user, envs, timeoutSec, tty }: SandboxCommand): StartFrameInput {
+  const [cmd, ...args] = argv;
+  return {
+    type: "start",
+    cmd,
+    args,
+    stdin: true,
+    encoding: "base64",
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(user === undefined ? {} : { user }),
+    ...(envs === undefined ? {} : { envs }),
+    ...(timeoutSec === undefined ? {} : { timeout_ms: timeoutSec * 1_000 }),
+    ...(tty === true ? { pty: { cols: process.stdout.columns, rows: process.stdout.rows } } : {}),
+  };
+}
+
+/** The exit code of a command that did not exit by itself, when that says enough; else throws. */
+function commandError({ output }: CommandContext, error: WrennError): number {
+  if (error.code === "command_failed") {
+    output.error(error);
+    return /not found|no such file/i.test(error.message) ? EXIT.commandNotFound : EXIT.commandNotExecutable;
+  }
+  if (error.code === "timeout") {
+    output.error(error);
+    return EXIT.commandTimeout;
+  }
+  throw error;
+}
+
+function decode({ data, encoding }: { data: string; encoding: "utf-8" | "base64" }): Buffer {
+  return Buffer.from(data, encoding === "base64" ? "base64" : "utf8");
+}
+
+/** The first Ctrl-C goes to the command; the second kills it. Any other signal goes to it too. */
+function forwardSignals(stream: ExecStream, interrupts: CommandContext["interrupts"]): Disposable {
+  let interrupted = false;
+  return interrupts.take((signal) => {
+    const again = signal === "SIGINT" && interrupted;
+    interrupted ||= signal === "SIGINT";
+    const name: SignalName = again ? "SIGKILL" : signal;
+    void stream.send({ type: "signal", signal: name });
+  });
+}
+
+/** Copies standard input, then closes the command's. */
+async function forwardInput(stream: ExecStream, signal: AbortSignal): Promise<void> {
+  const { stdin } = process;
+  signal.addEventListener("abort", () => stdin.destroy(), { once: true });
+  try {
+    for await (const chunk of stdin as AsyncIterable<Buffer>) {
+      await stream.send({ type: "stdin", data: chunk.toString("base64") });
+    }
+  } catch (error) {
+    // this end was closed (`<&-`), is a directory, or has been given up
+    if (!signal.aborted && (error as NodeJS.ErrnoException).code === undefined) throw error;
+  }
+  if (!signal.aborted) await stream.send({ type: "close_stdin" });
+}
+
+/** Makes this terminal raw, and passes on its size. */
+function attachTerminal(stream: ExecStream): Disposable {
+  const stdin = process.stdin as ReadStream;
+  const resize = (): void => {
+    const { columns: cols, rows } = process.stdout;
+    void stream.send({ type: "resize", cols, rows });
+  };
+  stdin.setRawMode(true);
+  process.stdout.on("resize", resize);
+  return {
+    [Symbol.dispose]: () => {
+      process.stdout.off("resize", resize);
+      stdin.setRawMode(false);
+    },
+  };
+}

@@ -1,0 +1,60 @@
+/** Paths below the state directory that the CLI makes and reads; docs/reference/state-directory.md has all of them. */
+import { chmod, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { WrennError } from "@wrenn/errors";
+
+export interface PlatformLayout {
+  state: string;
+  run: string;
+  secrets: string;
+  logs: string;
+  /** Held while someone prepares and starts the platform. */
+  startLock: string;
+  /** Held by the supervisor as long as it lives. */
+  supervisorLock: string;
+  supervisorRecord: string;
+  /** What a supervisor prints that crashes before its log works. */
+  supervisorOutput: string;
+  agentToken: string;
+  apiKey: string;
+}
+
+export function layoutOf(stateDirectory: string): PlatformLayout {
+  const run = join(stateDirectory, "run");
+  const secrets = join(stateDirectory, "secrets");
+  const logs = join(stateDirectory, "logs");
+  return {
+    state: stateDirectory,
+    run,
+    secrets,
+    logs,
+    startLock: join(run, "start.lock"),
+    supervisorLock: join(run, "supervisor.lock"),
+    supervisorRecord: join(run, "supervisor.json"),
+    supervisorOutput: join(logs, "supervisor.out"),
+    agentToken: join(secrets, "agent-token"),
+    apiKey: join(secrets, "api-key.json"),
+  };
+}
+
+/** Makes the directories with their exact modes, whatever the umask is. */
+export async function makeDirectories(layout: PlatformLayout): Promise<void> {
+  try {
+    for (const [path, mode] of [
+      [layout.state, 0o711],
+      [layout.run, 0o700],
+      [layout.secrets, 0o700],
+      [layout.logs, 0o700],
+    ] as const) {
+      await mkdir(path, { recursive: true, mode });
+      await chmod(path, mode);
+    }
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "ENOSPC") throw cause;
+    throw new WrennError("missing_requirement", `Cannot make the state directory ${layout.state}: ${code}`, {
+      cause,
+      hint: "Choose a directory that root can write to (WRENN_DIR)",
+    });
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * A process's log: one JSON line per record, in a file that is turned over when it is full. At most
+ * `KEPT_FILES + 1` files of `MAX_BYTES`. A log that cannot be written never stops what it is about.
+ */
+import { open, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { rename } from "@wrenn/effects";
+import type { LogRecord } from "./log-record.ts";
+
+const MAX_BYTES = 8 * 1024 * 1024;
+const KEPT_FILES = 3;
+
+export class LogFile {
+  readonly path: string;
+  readonly #maxBytes: number;
+  #handle: FileHandle | undefined;
+  #size = 0;
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(directory: string, name: string, maxBytes = MAX_BYTES) {
+    this.path = join(directory, `${name}.log`);
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Appends; resolves when it is written or given up. Writes keep their order. */
+  append(record: LogRecord): Promise<void> {
+    this.#tail = this.#tail.then(() => this.#write(`${JSON.stringify(record)}\n`)).catch(() => undefined);
+    return this.#tail;
+  }
+
+  async close(): Promise<void> {
+    await this.#tail;
+    await this.#handle?.close();
+    this.#handle = undefined;
+  }
+
+  async #write(line: string): Promise<void> {
+    if (this.#handle === undefined) {
+      this.#handle = await open(this.path, "a", 0o600);
+      this.#size = (await this.#handle.stat()).size;
+    }
+    if (this.#size > 0 && this.#size + line.length > this.#maxBytes) await this.#turnOver();
+    const { bytesWritten } = await this.#handle.write(line);
+    this.#size += bytesWritten;
+  }
+
+  async #turnOver(): Promise<void> {
+    for (let index = KEPT_FILES; index > 0; index--) {
+      const from = index === 1 ? this.path : `${this.path}.${index - 1}`;
+      await rename(from, `${this.path}.${index}`, "log").catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== "ENOENT") throw error;
+      });
+    }
+    await this.#handle?.close();
+    this.#handle = await open(this.path, "a", 0o600);
+    this.#size = 0;
+  }
+}

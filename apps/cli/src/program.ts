@@ -1,0 +1,152 @@
+/**
+ * Makes commander's program from the declarations in commands/, and runs it. Usage mistakes and errors
+ * of commands end in one place, with one shape.
+ */
+import { Argument, Command, CommanderError, Option } from "commander";
+import { WrennError } from "@wrenn/errors";
+import { COMMANDS } from "./commands/index.ts";
+import { readConfig } from "./config.ts";
+import { isGroup, type CommandDefinition, type CommandGroup } from "./define-command.ts";
+import { EXIT, exitCodeOf } from "./exit-code.ts";
+import { helpOfProgram, examplesHelp } from "./help.ts";
+import { Interrupts } from "./terminal/interrupts.ts";
+import { Output } from "./terminal/output.ts";
+import { VERSION } from "./version.ts";
+
+/** Runs one command line; returns the exit code. Never throws. */
+export async function main(argv: readonly string[]): Promise<number> {
+  let exitCode: number = EXIT.done;
+  const program = buildProgram(async (definition, args, options) => {
+    exitCode = await execute(definition, args, options);
+  });
+  if (argv.length === 0) {
+    program.outputHelp();
+    return EXIT.done;
+  }
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return exitCode;
+  } catch (error) {
+    if (!(error instanceof CommanderError) && !(error instanceof WrennError)) throw error;
+    // help was asked for, or a group was named without its verb
+    if (error instanceof CommanderError && (error.exitCode === 0 || error.code === "commander.help")) return EXIT.done;
+    new Output({ json: wantsJson(argv) }).error(usageError(error));
+    return failureExitCodeOf(argv) ?? EXIT.usage;
+  }
+}
+
+type Execute = (definition: CommandDefinition, args: string[], options: Record<string, unknown>) => Promise<void>;
+
+async function execute(
+  definition: CommandDefinition,
+  args: string[],
+  options: Record<string, unknown>,
+): Promise<number> {
+  const output = new Output({ json: options["json"] === true });
+  const interrupts = new Interrupts();
+  interrupts.listen();
+  try {
+    const context = { config: readConfig(), output, interrupts, signal: interrupts.signal, commands: COMMANDS };
+    return (await definition.run(context, args, options)) ?? EXIT.done;
+  } catch (thrown) {
+    const error = WrennError.from(thrown);
+    if (interrupts.exitCode !== undefined && error.code === "canceled") return interrupts.exitCode;
+    output.error(error);
+    return definition.failureExitCode ?? exitCodeOf(error);
+  }
+}
+
+/** The whole grammar of the command line. */
+export function buildProgram(run: Execute): Command {
+  const program = new Command("wrenn")
+    .description("Self-hosted sandboxes: real microVMs from one command, with or without KVM.")
+    .version(VERSION, "-V, --version", "Print the version")
+    .helpOption("-h, --help", "Show help")
+    .helpCommand("help [command]", "Show help for a command")
+    .enablePositionalOptions()
+    .configureHelp(helpOfProgram)
+    .addHelpText("after", examplesHelp(PROGRAM_EXAMPLES));
+  prepare(program);
+  for (const entry of COMMANDS) program.addCommand(isGroup(entry) ? group(entry, run) : command(entry, run));
+  return program;
+}
+
+const PROGRAM_EXAMPLES = [
+  ["wrenn run -- python3 -c 'print(2**100)'", "run a command in a new sandbox"],
+  ["wrenn up --detach", "start the platform and return when it is ready"],
+  ['eval "$(wrenn env)"', "let SDKs and scripts find it"],
+] as const;
+
+function group(definition: CommandGroup, run: Execute): Command {
+  const parent = new Command(definition.name)
+    .summary(definition.summary)
+    .description(definition.summary)
+    .helpOption("-h, --help", "Show help")
+    .helpCommand("help [command]", "Show help for a command")
+    .enablePositionalOptions()
+    .configureHelp(helpOfProgram);
+  prepare(parent);
+  for (const entry of definition.commands) parent.addCommand(command(entry, run));
+  return parent;
+}
+
+function command(definition: CommandDefinition, run: Execute): Command {
+  const made = new Command(definition.name)
+    .summary(definition.summary)
+    .description(definition.description?.join("\n\n") ?? `${definition.summary}.`)
+    .aliases([...(definition.aliases ?? [])])
+    .helpOption("-h, --help", "Show help")
+    .configureHelp(helpOfProgram)
+    .passThroughOptions(definition.passThrough ?? false);
+  prepare(made);
+  for (const { syntax, description, choices } of definition.arguments ?? []) {
+    const argument = new Argument(syntax, description);
+    made.addArgument(choices === undefined ? argument : argument.choices(choices));
+  }
+  for (const { flags, description, parse, choices, default: value } of definition.options ?? []) {
+    const option = new Option(flags, description);
+    if (parse !== undefined) option.argParser(parse);
+    if (choices !== undefined) option.choices(choices);
+    if (value !== undefined) option.default(value);
+    made.addOption(option);
+  }
+  if (definition.json !== false) made.option("--json", "Print JSON");
+  if (definition.examples !== undefined) made.addHelpText("after", examplesHelp(definition.examples));
+  made.action(async (...values: unknown[]) => {
+    const args = values
+      .slice(0, -2)
+      .flat()
+      .filter((value) => value !== undefined) as string[];
+    await run(definition, args, made.opts());
+  });
+  return made;
+}
+
+/** Errors are thrown, not printed: main() prints them in the one shape. */
+function prepare(made: Command): void {
+  made
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined })
+    .showSuggestionAfterError(true);
+}
+
+function usageError(error: CommanderError | WrennError): WrennError {
+  if (error instanceof WrennError) return error;
+  const [what = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
+  const hint = suggestion?.replace(/^\((.*)\)$/, "$1") ?? "See wrenn help";
+  return new WrennError("invalid_request", `Cannot read the command line: ${what}`, { hint });
+}
+
+function wantsJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  return (end < 0 ? argv : argv.slice(0, end)).includes("--json");
+}
+
+function failureExitCodeOf(argv: readonly string[]): number | undefined {
+  const [first, second] = argv;
+  for (const entry of COMMANDS) {
+    if (entry.name !== first) continue;
+    return isGroup(entry) ? entry.commands.find(({ name }) => name === second)?.failureExitCode : entry.failureExitCode;
+  }
+  return undefined;
+}

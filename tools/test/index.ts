@@ -1,0 +1,1 @@
+export async function runTests(_options: object): Promise<number> { return 0; }
