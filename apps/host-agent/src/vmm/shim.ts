@@ -28,6 +28,10 @@ export interface ShimSpec {
   mounts: { path: string; read_only: boolean }[];
   devices: string[];
   cgroup: string;
+  memory_max_bytes: number;
+  pids_max: number;
+  /** Quota and period in microseconds, as cgroup v2's cpu.max. */
+  cpu_max: string;
 }
 
 type StateLine =

@@ -7,7 +7,7 @@ import { access, readFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { WrennError } from "@wrenn/errors";
 import { lastConsoleLines, ShimProcess, type ShimSpec } from "../shim.ts";
-import type { BootSpec, RestoreSpec, VirtualMachine, VmPlacement, Vmm, VmRecord } from "../vmm.ts";
+import type { BootSpec, MachineShape, RestoreSpec, VirtualMachine, VmPlacement, Vmm, VmRecord } from "../vmm.ts";
 import {
   bootArguments,
   incomingSocketPath,
@@ -20,6 +20,12 @@ import { sendStream } from "./incoming-stream.ts";
 import { loadPages } from "./process-memory.ts";
 import { QemuMachine } from "./qemu-machine.ts";
 import { QmpClient } from "./qmp.ts";
+
+/** What QEMU takes beside the guest's memory: translated code under TCG, buffers, its own pages. */
+const OVERHEAD_MIB = 512;
+const MAX_THREADS = 256;
+/** One CPU per vCPU and one for devices. */
+const CPU_PERIOD_US = 100_000;
 
 export interface QemuVmmOptions extends QemuInstallation {
   version: string;
@@ -123,7 +129,7 @@ export class QemuVmm implements Vmm {
     listening.catch(() => undefined);
     const process = await ShimProcess.start(
       this.#options.shimPath,
-      this.#shimSpec(placement, argv, mounts, env),
+      this.#shimSpec(placement, record.shape, argv, mounts, env),
       placement.supervisionDirectory,
       signal,
     );
@@ -150,7 +156,13 @@ export class QemuVmm implements Vmm {
     }
   }
 
-  #shimSpec(placement: VmPlacement, argv: string[], mounts: ShimSpec["mounts"], env: Record<string, string>): ShimSpec {
+  #shimSpec(
+    placement: VmPlacement,
+    shape: MachineShape,
+    argv: string[],
+    mounts: ShimSpec["mounts"],
+    env: Record<string, string>,
+  ): ShimSpec {
     const { networkNamespace, tapName } = placement;
     return {
       name: placement.name,
@@ -168,6 +180,9 @@ export class QemuVmm implements Vmm {
       ],
       devices: this.accelerator === "kvm" ? ["/dev/kvm"] : [],
       cgroup: `wrenn/${placement.name}`,
+      memory_max_bytes: (shape.memoryMib + OVERHEAD_MIB) * 1024 * 1024,
+      pids_max: MAX_THREADS,
+      cpu_max: `${(shape.vcpus + 1) * CPU_PERIOD_US} ${CPU_PERIOD_US}`,
     };
   }
 }
