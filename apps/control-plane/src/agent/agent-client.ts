@@ -1,0 +1,264 @@
+/**
+ * The client of one host agent: Connect over HTTP/1.1 on a Unix socket for calls and event streams,
+ * plain HTTP on the same socket for bytes. Calls have deadlines; streams end when their caller, or the
+ * process that they follow, ends.
+ */
+import { Agent } from "node:http";
+import { Code, ConnectError, createClient, type CallOptions, type Client, type Interceptor } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { hostagent } from "@wrenn/protocol";
+import { Client as HttpClient, Pool } from "undici";
+import { fromAgent, fromAgentBody } from "./errors.ts";
+import type { AgentToken } from "./token.ts";
+
+/** Longest time of a call that makes, pauses, resumes or destroys a sandbox: memory is written to disk. */
+export const OPERATION_DEADLINE_MS = 600_000;
+/** Longest time of any other call. */
+const CALL_DEADLINE_MS = 10_000;
+/** Error answers are short. */
+const MAX_ERROR_BYTES = 65_536;
+
+export interface AgentCallOptions {
+  signal?: AbortSignal;
+  /** Sent along, so that both logs can be read together. */
+  requestId?: string;
+}
+
+/** A file stream's address. */
+export interface FileAddress {
+  sandboxId: string;
+  incarnation: number;
+  path: string;
+  user?: string | undefined;
+}
+
+export interface FileDownload {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  body: NodeJS.ReadableStream & AsyncIterable<Buffer>;
+}
+
+type Service = typeof hostagent.HostAgentService;
+
+export class AgentClient {
+  readonly #client: Client<Service>;
+  readonly #token: AgentToken;
+  readonly #connections: Agent;
+  readonly #bytes: Pool;
+
+  constructor(options: { socketPath: string; token: AgentToken }) {
+    this.#token = options.token;
+    this.#connections = new Agent({ keepAlive: true });
+    this.#client = createClient(
+      hostagent.HostAgentService,
+      createConnectTransport({
+        baseUrl: "http://host-agent",
+        httpVersion: "1.1",
+        nodeOptions: { socketPath: options.socketPath, agent: this.#connections },
+        interceptors: [this.#authenticate()],
+      }),
+    );
+    this.#bytes = new Pool("http://host-agent", {
+      factory: (origin, poolOptions) =>
+        new HttpClient(origin, { ...poolOptions, connect: { socketPath: options.socketPath } }),
+      // an upload answers when all of it is written: no limit on either wait
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+  }
+
+  async getHost(options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.getHost({}, o), CALL_DEADLINE_MS, options);
+  }
+
+  /** @throws WrennError `not_found` when the host has no such sandbox. */
+  async getSandbox(id: string, options?: AgentCallOptions): Promise<hostagent.Sandbox> {
+    const { sandbox } = await this.#call((c, o) => c.getSandbox({ id }, o), CALL_DEADLINE_MS, options);
+    return present(sandbox);
+  }
+
+  /** All sandboxes of the host. */
+  async listSandboxes(options?: AgentCallOptions): Promise<hostagent.Sandbox[]> {
+    const all: hostagent.Sandbox[] = [];
+    let afterId = "";
+    do {
+      const page = await this.#call(
+        (c, o) => c.listSandboxes({ pageSize: 1_000, afterId }, o),
+        CALL_DEADLINE_MS,
+        options,
+      );
+      all.push(...page.sandboxes);
+      afterId = page.nextAfterId;
+    } while (afterId !== "");
+    return all;
+  }
+
+  async createSandbox(request: Parameters<Client<Service>["createSandbox"]>[0], options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.createSandbox(request, o), OPERATION_DEADLINE_MS, options);
+  }
+
+  async pauseSandbox(id: string, incarnation: number, options?: AgentCallOptions) {
+    return await this.#call(
+      (c, o) => c.pauseSandbox({ id, incarnation: BigInt(incarnation) }, o),
+      OPERATION_DEADLINE_MS,
+      options,
+    );
+  }
+
+  async resumeSandbox(request: Parameters<Client<Service>["resumeSandbox"]>[0], options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.resumeSandbox(request, o), OPERATION_DEADLINE_MS, options);
+  }
+
+  /** Destroys whatever incarnation there is; an unknown sandbox is success. */
+  async destroySandbox(id: string, options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.destroySandbox({ id, incarnation: 0n }, o), OPERATION_DEADLINE_MS, options);
+  }
+
+  async setDeadline(request: Parameters<Client<Service>["setSandboxDeadline"]>[0], options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.setSandboxDeadline(request, o), CALL_DEADLINE_MS, options);
+  }
+
+  /** Follows every sandbox of the host until `signal` aborts or the connection breaks. */
+  watchSandboxes(signal: AbortSignal): AsyncIterable<hostagent.WatchSandboxesResponse> {
+    return this.#stream(this.#client.watchSandboxes({}, { signal }));
+  }
+
+  startProcess(
+    request: Parameters<Client<Service>["startProcess"]>[0],
+    options: AgentCallOptions,
+  ): AsyncIterable<hostagent.StartProcessResponse> {
+    return this.#stream(this.#client.startProcess(request, callOptions(options)));
+  }
+
+  async sendInput(request: Parameters<Client<Service>["sendProcessInput"]>[0], options?: AgentCallOptions) {
+    // no deadline: a process that does not read holds its writer back
+    await this.#call((c, o) => c.sendProcessInput(request, o), 0, options);
+  }
+
+  async closeInput(request: Parameters<Client<Service>["closeProcessInput"]>[0], options?: AgentCallOptions) {
+    await this.#call((c, o) => c.closeProcessInput(request, o), CALL_DEADLINE_MS, options);
+  }
+
+  async signalProcess(request: Parameters<Client<Service>["signalProcess"]>[0], options?: AgentCallOptions) {
+    await this.#call((c, o) => c.signalProcess(request, o), CALL_DEADLINE_MS, options);
+  }
+
+  async resizeProcess(request: Parameters<Client<Service>["resizeProcess"]>[0], options?: AgentCallOptions) {
+    await this.#call((c, o) => c.resizeProcess(request, o), CALL_DEADLINE_MS, options);
+  }
+
+  /** Opens a file for reading; answers when the first byte is about to come. */
+  async readFile(
+    address: FileAddress,
+    headers: Record<string, string>,
+    options: AgentCallOptions,
+  ): Promise<FileDownload> {
+    const answer = await this.#transfer("GET", address, headers, undefined, options);
+    return { status: answer.statusCode, headers: answer.headers, body: answer.body };
+  }
+
+  /** Writes a file from a stream; answers when the guest has all of it. */
+  async writeFile(
+    address: FileAddress,
+    headers: Record<string, string>,
+    body: AsyncIterable<Uint8Array> & NodeJS.ReadableStream,
+    options: AgentCallOptions,
+  ): Promise<{ path: string; size: number }> {
+    const answer = await this.#transfer("PUT", address, headers, body, options);
+    return (await answer.body.json()) as { path: string; size: number };
+  }
+
+  /** Closes every connection; streams that still run end with an error. */
+  async close(): Promise<void> {
+    this.#connections.destroy();
+    await this.#bytes.destroy();
+  }
+
+  async #transfer(
+    method: "GET" | "PUT",
+    { sandboxId, incarnation, path, user }: FileAddress,
+    headers: Record<string, string>,
+    body: (AsyncIterable<Uint8Array> & NodeJS.ReadableStream) | undefined,
+    options: AgentCallOptions,
+  ) {
+    const query = new URLSearchParams({
+      path,
+      incarnation: String(incarnation),
+      ...(user === undefined ? {} : { user }),
+    });
+    try {
+      const answer = await this.#bytes.request({
+        method,
+        path: `/sandboxes/${sandboxId}/files?${query.toString()}`,
+        headers: {
+          ...headers,
+          authorization: `Bearer ${await this.#token.read()}`,
+          ...(options.requestId === undefined ? {} : { "x-request-id": options.requestId }),
+        },
+        body: (body as import("node:stream").Readable | undefined) ?? null,
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      });
+      if (answer.statusCode < 300) return answer;
+      if (answer.statusCode === 401) this.#token.forget();
+      throw fromAgentBody(answer.statusCode, await readShort(answer.body));
+    } catch (error) {
+      throw fromAgent(error);
+    }
+  }
+
+  async #call<T>(
+    work: (client: Client<Service>, options: CallOptions) => Promise<T>,
+    timeoutMs: number,
+    options: AgentCallOptions = {},
+  ): Promise<T> {
+    try {
+      return await work(this.#client, { ...callOptions(options), ...(timeoutMs === 0 ? {} : { timeoutMs }) });
+    } catch (error) {
+      throw fromAgent(error);
+    }
+  }
+
+  async *#stream<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
+    try {
+      yield* messages;
+    } catch (error) {
+      throw fromAgent(error);
+    }
+  }
+
+  #authenticate(): Interceptor {
+    return (next) => async (request) => {
+      request.header.set("authorization", `Bearer ${await this.#token.read()}`);
+      try {
+        return await next(request);
+      } catch (error) {
+        if (error instanceof ConnectError && error.code === Code.Unauthenticated) this.#token.forget();
+        throw error;
+      }
+    };
+  }
+}
+
+function callOptions({ signal, requestId }: AgentCallOptions): CallOptions {
+  return {
+    ...(signal === undefined ? {} : { signal }),
+    ...(requestId === undefined ? {} : { headers: { "x-request-id": requestId } }),
+  };
+}
+
+/** The answers of the agent always carry the sandbox; protobuf cannot say so. */
+function present(sandbox: hostagent.Sandbox | undefined): hostagent.Sandbox {
+  if (sandbox === undefined) throw new TypeError("Cannot read the answer of the host agent: it has no sandbox");
+  return sandbox;
+}
+
+async function readShort(body: AsyncIterable<Buffer>): Promise<string> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of body) {
+    parts.push(part);
+    size += part.length;
+    if (size > MAX_ERROR_BYTES) break;
+  }
+  return Buffer.concat(parts).toString("utf8");
+}

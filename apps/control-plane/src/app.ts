@@ -1,0 +1,86 @@
+/**
+ * Builds the HTTP server, without listening: tests inject requests into it. The routes of a capability
+ * are in its folder.
+ */
+import type { Socket } from "node:net";
+import { fastify, type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import { REQUEST_ID_HEADER } from "@wrenn/api-schema";
+import { WrennError } from "@wrenn/errors";
+import { requireApiKey } from "./auth/authenticate.ts";
+import { execRoutes } from "./exec/routes.ts";
+import { execStreamRoutes } from "./exec/stream-routes.ts";
+import { fileRoutes } from "./files/routes.ts";
+import { healthRoutes } from "./health/routes.ts";
+import { answerErrors, sendError, toApiError } from "./http/errors.ts";
+import { requestIdOf } from "./http/request-id.ts";
+import { compileValidator } from "./http/validation.ts";
+import { sandboxRoutes } from "./sandboxes/routes.ts";
+import type { Services } from "./services.ts";
+import { templateRoutes } from "./templates/routes.ts";
+
+const BODY_LIMIT_BYTES = 1_048_576;
+
+export interface AppOptions {
+  services: Services;
+  version: string;
+  log: FastifyBaseLogger;
+}
+
+export async function buildApp({ services, version, log }: AppOptions): Promise<FastifyInstance> {
+  const app = fastify({
+    loggerInstance: log,
+    genReqId: requestIdOf,
+    bodyLimit: BODY_LIMIT_BYTES,
+    // an upload or a stream may take as long as it likes; headers may not
+    requestTimeout: 0,
+    http: { headersTimeout: 30_000 },
+    return503OnClosing: false,
+    clientErrorHandler: answerMalformed,
+    frameworkErrors: (error, request, reply) => sendError(error, request, reply),
+  });
+  app.setValidatorCompiler(compileValidator as Parameters<typeof app.setValidatorCompiler>[0]);
+  acceptEmptyJson(app);
+  answerErrors(app);
+  app.addHook("onRequest", async (request, reply) => {
+    reply.header(REQUEST_ID_HEADER, request.id);
+  });
+
+  await app.register(healthRoutes, { services, version });
+  await app.register(
+    async (v1) => {
+      requireApiKey(v1, { keys: services.keys, use: services.keyUse });
+      await v1.register(sandboxRoutes, { services });
+      await v1.register(execRoutes, { services });
+      await v1.register(execStreamRoutes, { services });
+      await v1.register(fileRoutes, { services });
+      await v1.register(templateRoutes, { services });
+    },
+    { prefix: "/v1" },
+  );
+  return app;
+}
+
+/** Some clients announce JSON and then send nothing, as for pause: that is no body. */
+function acceptEmptyJson(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser("error", "error");
+  app.removeContentTypeParser("application/json");
+  app.addContentTypeParser("application/json", { parseAs: "string" }, (request, body: string, done) => {
+    if (body.trim() === "") done(null, undefined);
+    else void parse(request, body, done);
+  });
+}
+
+/** What is not even HTTP gets an answer of the same shape, then the connection ends. */
+function answerMalformed(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const what = error.code === "HPE_HEADER_OVERFLOW" ? "its headers are too large" : "it is not HTTP/1.1";
+  const code = error.code === "HPE_HEADER_OVERFLOW" ? "too_large" : "invalid_request";
+  const answer = toApiError(new WrennError(code, `Cannot read the request: ${what}`));
+  const body = JSON.stringify(answer.toBody(requestIdOf({ headers: {} })));
+  socket.end(
+    `HTTP/1.1 ${answer.status} Bad Request\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,44 @@
+/** Errors of PostgreSQL and its driver, mapped once. */
+import { WrennError } from "@wrenn/errors";
+
+/** SQLSTATE classes and codes (PostgreSQL manual, appendix A) that mean "try again later". */
+const UNAVAILABLE = /^(08|57P|53)/;
+const ERRNO = new Set([
+  "ECONNREFUSED",
+  "ENOENT",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EACCES",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+]);
+
+/** Any error of a query as a WrennError; others as they are. */
+export function fromDatabase(error: unknown): WrennError {
+  if (error instanceof WrennError) return error;
+  const code = sqlState(error);
+  if (code === "53100")
+    return new WrennError("storage_full", "Cannot write to the database: its disk is full", { cause: error });
+  const { message } = error instanceof Error ? error : new Error(String(error));
+  if (
+    (code !== undefined && (UNAVAILABLE.test(code) || ERRNO.has(code))) ||
+    /^(Connection terminated|timeout exceeded when trying to connect)/.test(message)
+  ) {
+    return new WrennError("unavailable", `Cannot reach the database: ${message}`, {
+      cause: error,
+      hint: "Look at its log (./wrenn logs database) and at DATABASE_URL",
+    });
+  }
+  return WrennError.from(error);
+}
+
+/** True for a violation of the unique constraint or index `name`. */
+export function violatesUnique(error: unknown, name: string): boolean {
+  return sqlState(error) === "23505" && (error as { constraint?: string }).constraint === name;
+}
+
+function sqlState(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null | undefined)?.code;
+  return typeof code === "string" ? code : undefined;
+}

@@ -1,0 +1,61 @@
+/**
+ * GET /v1/sandboxes/{id}/exec/stream: a process over a WebSocket. The key and the sandbox are checked
+ * before the upgrade, so what is wrong with them is an HTTP answer.
+ */
+import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
+import websocket from "@fastify/websocket";
+import { SandboxParams } from "@wrenn/api-schema";
+import { WrennError } from "@wrenn/errors";
+import type { SandboxRow } from "../database/tables.ts";
+import { findSandbox, requireRunning } from "../sandboxes/find.ts";
+import type { Services } from "../services.ts";
+import { ExecSession } from "./exec-session.ts";
+
+/** Largest frame of a client: a `start` with all of its variables, or a chunk of input. */
+const MAX_FRAME_BYTES = 4 * 1_024 * 1_024;
+
+export const execStreamRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (app, { services }) => {
+  const sessions = new Set<ExecSession>();
+  await app.register(websocket, { options: { maxPayload: MAX_FRAME_BYTES } });
+  app.decorateRequest("sandbox", null);
+
+  app.route({
+    method: "GET",
+    url: "/sandboxes/:id/exec/stream",
+    exposeHeadRoute: false,
+    schema: { params: SandboxParams },
+    preHandler: async (request) => {
+      const row = await findSandbox(services.sandboxes, request);
+      requireRunning("run a command in", row);
+      request.sandbox = row;
+    },
+    handler: async () => {
+      throw new WrennError("invalid_request", "Cannot stream over plain HTTP: this route is a WebSocket", {
+        hint: "Connect with a WebSocket client, or POST to exec",
+      });
+    },
+    wsHandler: (socket, request) => {
+      if (request.sandbox === null) throw new TypeError("Cannot stream: the sandbox was not looked up");
+      const session = new ExecSession({
+        socket,
+        agent: services.agent,
+        row: request.sandbox,
+        requestId: request.id,
+        log: request.log,
+      });
+      sessions.add(session);
+      void session.finished.finally(() => sessions.delete(session));
+    },
+  });
+
+  // before the server waits for its connections to end
+  app.addHook("preClose", async () => {
+    await Promise.all([...sessions].map((session) => session.shutDown()));
+  });
+};
+
+declare module "fastify" {
+  interface FastifyRequest {
+    sandbox: SandboxRow | null;
+  }
+}

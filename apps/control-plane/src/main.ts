@@ -1,0 +1,108 @@
+/**
+ * The control plane's process: reads the configuration, opens its services, listens, and stops in order
+ * on SIGTERM or SIGINT.
+ */
+import { closeSync, writeSync } from "node:fs";
+import { createRequire } from "node:module";
+import { destination, pino, stdTimeFunctions } from "pino";
+import { WrennError } from "@wrenn/errors";
+import { buildApp } from "./app.ts";
+import { readConfig, type Config } from "./config.ts";
+import { closeServices, openServices, startServices } from "./services.ts";
+
+/** Whatever still runs then is cut. */
+const STOP_DEADLINE_MS = 40_000;
+
+async function main(): Promise<void> {
+  const config = readConfig(process.env);
+  const log = pino(
+    {
+      name: "control-plane",
+      level: config.logLevel,
+      timestamp: stdTimeFunctions.isoTime,
+      redact: ['req.headers["x-api-key"]', "req.headers.authorization", "access_token", "accessToken", "envs"],
+    },
+    destination({ fd: 1, sync: true }),
+  );
+  const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
+  const services = await openServices(config, log);
+  const app = await buildApp({ services, version, log });
+  const stop = stopper(async () => {
+    await app.close();
+    await closeServices(services);
+  });
+  try {
+    await listen(app, config);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  startServices(services);
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.once(signal, () => {
+      log.info({ signal }, "stopping");
+      void stop().then(
+        () => process.exit(0),
+        (error: unknown) => {
+          log.error({ err: error }, "cannot stop in order");
+          process.exit(1);
+        },
+      );
+    });
+  }
+  announce(config);
+}
+
+async function listen(app: Awaited<ReturnType<typeof buildApp>>, { listenAddress, port }: Config): Promise<void> {
+  try {
+    await app.listen({ host: listenAddress, port });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "EADDRINUSE") {
+      throw new WrennError("port_in_use", `Cannot listen on ${listenAddress}:${port}: another program does`, {
+        cause,
+        hint: `See which with: ss -ltnp 'sport = :${port}'; or choose another port with WRENN_PORT`,
+      });
+    }
+    if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || code === "EAI_AGAIN") {
+      throw new WrennError(
+        "invalid_request",
+        `Cannot listen on ${listenAddress}: this machine does not have that address`,
+        {
+          cause,
+          hint: "Set WRENN_LISTEN to an address of this machine; 0.0.0.0 means all of them",
+        },
+      );
+    }
+    throw cause;
+  }
+}
+
+/** Tells the supervisor that requests are served. */
+function announce({ readyFd }: Config): void {
+  if (readyFd === undefined) return;
+  writeSync(readyFd, "ready\n");
+  closeSync(readyFd);
+}
+
+/** Runs `work` once, within the deadline. */
+function stopper(work: () => Promise<void>): () => Promise<void> {
+  let stopping: Promise<void> | undefined;
+  return () => {
+    stopping ??= (async () => {
+      const late = setTimeout(() => process.exit(1), STOP_DEADLINE_MS).unref();
+      await work();
+      clearTimeout(late);
+    })();
+    return stopping;
+  };
+}
+
+try {
+  await main();
+} catch (thrown) {
+  const error = WrennError.from(thrown);
+  process.stderr.write(`${error.message}\n${error.hint === undefined ? "" : `${error.hint}\n`}`);
+  if (error.code === "internal") process.stderr.write(`${(thrown as Error).stack ?? ""}\n`);
+  process.exitCode = 1;
+}

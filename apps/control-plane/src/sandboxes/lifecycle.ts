@@ -1,0 +1,279 @@
+/**
+ * Create, pause, resume, destroy. The row changes first, then the host is asked, then the outcome is
+ * recorded; none of it depends on the client, who may be gone. A failed call whose outcome is open is
+ * settled by asking the host what became of it.
+ */
+import { randomBytes } from "node:crypto";
+import type { FastifyBaseLogger } from "fastify";
+import type { CreateSandboxRequest } from "@wrenn/api-schema";
+import { WrennError } from "@wrenn/errors";
+import type { hostagent } from "@wrenn/protocol";
+import type { AgentClient } from "../agent/agent-client.ts";
+import type { Caller } from "../auth/api-key-store.ts";
+import { newId } from "../database/ids.ts";
+import type { SandboxRow } from "../database/tables.ts";
+import type { TemplateRow } from "../templates/template-store.ts";
+import { deadlineOf } from "./deadline.ts";
+import type { Resolver } from "./resolver.ts";
+import type { SandboxStore } from "./sandbox-store.ts";
+import type { SandboxState } from "./state.ts";
+
+/** States that a creation which succeeded on the host finds only when somebody ended the sandbox. */
+const ENDED: ReadonlySet<SandboxState> = new Set(["destroying", "gone", "failed"]);
+
+/** What `create` needs beside the request: checked and resolved. */
+export interface CreateSpec {
+  caller: Caller;
+  hostId: string;
+  template: TemplateRow;
+  request: CreateSandboxRequest;
+  requestId: string;
+}
+
+export class Lifecycle {
+  readonly #store: SandboxStore;
+  readonly #agent: AgentClient;
+  readonly #resolver: Resolver;
+  readonly #log: FastifyBaseLogger;
+  readonly #underWay = new Set<Promise<unknown>>();
+
+  constructor(options: { store: SandboxStore; agent: AgentClient; resolver: Resolver; log: FastifyBaseLogger }) {
+    this.#store = options.store;
+    this.#agent = options.agent;
+    this.#resolver = options.resolver;
+    this.#log = options.log;
+  }
+
+  /** Makes a sandbox and answers when its guest can be used. */
+  create(spec: CreateSpec): Promise<SandboxRow> {
+    return this.#track(this.#create(spec));
+  }
+
+  /** Writes a running sandbox to disk. */
+  pause(row: SandboxRow, requestId: string): Promise<SandboxRow> {
+    return this.#track(this.#pause(row, requestId));
+  }
+
+  /** Starts a paused sandbox again, or a failed one from its last layer. */
+  resume(row: SandboxRow, requestId: string): Promise<SandboxRow> {
+    return this.#track(this.#resume(row, requestId));
+  }
+
+  /** Ends a sandbox in whatever state it is. */
+  destroy(row: SandboxRow, requestId: string): Promise<void> {
+    return this.#track(this.#destroy(row, requestId));
+  }
+
+  /** Waits until no operation is under way, or `signal` aborts. */
+  async drain(signal: AbortSignal): Promise<void> {
+    const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    while (this.#underWay.size > 0 && !signal.aborted) {
+      await Promise.race([Promise.allSettled(this.#underWay), aborted]);
+    }
+  }
+
+  async #create({ caller, hostId, template, request, requestId }: CreateSpec): Promise<SandboxRow> {
+    const row = await this.#store.insert({
+      id: newId("sb"),
+      team_id: caller.teamId,
+      host_id: hostId,
+      template_build_id: template.build_id,
+      template_name: template.name,
+      state: "creating",
+      incarnation: 1,
+      vcpus: request.vcpus ?? template.vcpus,
+      memory_mib: request.memory_mb ?? template.memory_mib,
+      disk_mib: request.disk_mb ?? template.disk_mib,
+      idle_timeout_sec: request.timeout_sec,
+      max_lifetime_sec: request.max_lifetime_sec ?? null,
+      on_timeout: request.on_timeout,
+      metadata: JSON.stringify(request.metadata ?? {}),
+      access_token: randomBytes(24).toString("hex"),
+      created_by_key: caller.apiKeyId,
+    });
+    try {
+      const { stages } = await this.#agent.createSandbox(
+        {
+          id: row.id,
+          incarnation: BigInt(row.incarnation),
+          templateBuildId: row.template_build_id,
+          resources: { vcpus: row.vcpus, memoryMib: row.memory_mib, diskMib: row.disk_mib },
+          deadline: deadlineOf(row),
+          envs: request.envs ?? {},
+          accessToken: row.access_token,
+        },
+        { requestId },
+      );
+      this.#record("create", row, requestId, stages);
+    } catch (error) {
+      throw await this.#abandonCreate(row, WrennError.from(error), requestId);
+    }
+    const created = await this.#finish(row, "running");
+    if (created === undefined || ENDED.has(created.state)) {
+      // the host may have made it after it was told to destroy it
+      await this.#agent.destroySandbox(row.id, { requestId });
+      throw new WrennError("conflict", `Cannot create sandbox ${row.id}: it was destroyed meanwhile`);
+    }
+    if (created.state === "running" && created.end_at !== null) await this.#resolver.sendDeadline(created);
+    return created;
+  }
+
+  /** Nothing is to be left of a creation that failed. @returns the error that the creator is to see. */
+  async #abandonCreate(row: SandboxRow, error: WrennError, requestId: string): Promise<WrennError> {
+    const failed = await this.#store.transition(
+      row.id,
+      { to: "failed", reason: error.message },
+      { from: ["creating"] },
+    );
+    try {
+      await this.#agent.destroySandbox(row.id, { requestId });
+      if (failed !== undefined)
+        await this.#store.transition(row.id, { to: "gone", reason: error.message }, { from: ["failed"] });
+    } catch (cleanup) {
+      this.#log.warn(
+        { sandbox: row.id, err: cleanup },
+        "cannot clean up after a failed create; the reconciler repeats it",
+      );
+    }
+    if (failed !== undefined) return error;
+    return new WrennError("conflict", `Cannot create sandbox ${row.id}: it was destroyed meanwhile`, { cause: error });
+  }
+
+  async #pause(row: SandboxRow, requestId: string): Promise<SandboxRow> {
+    const pausing = await this.#begin(row, "pause", ["running"], { to: "pausing" });
+    try {
+      const { stages } = await this.#agent.pauseSandbox(row.id, pausing.incarnation, { requestId });
+      this.#record("pause", pausing, requestId, stages);
+    } catch (error) {
+      return await this.#settle(pausing, "paused", error);
+    }
+    const paused = await this.#finish(pausing, "paused", { resumable: true });
+    return this.#expect(paused, "paused", "pause");
+  }
+
+  async #resume(row: SandboxRow, requestId: string): Promise<SandboxRow> {
+    const from: SandboxState[] = row.resumable ? ["paused", "failed"] : ["paused"];
+    const resuming = await this.#begin(row, "resume", from, {
+      to: "resuming",
+      incarnation: row.incarnation + 1,
+      resumable: true,
+    });
+    try {
+      const { stages } = await this.#agent.resumeSandbox(
+        { id: row.id, incarnation: BigInt(resuming.incarnation), deadline: deadlineOf({ ...resuming, end_at: null }) },
+        { requestId },
+      );
+      this.#record("resume", resuming, requestId, stages);
+    } catch (error) {
+      return await this.#settle(resuming, "running", error);
+    }
+    const running = this.#expect(await this.#finish(resuming, "running"), "running", "resume");
+    if (running.end_at !== null) await this.#resolver.sendDeadline(running);
+    return running;
+  }
+
+  async #destroy(row: SandboxRow, requestId: string): Promise<void> {
+    if (row.state === "gone") return;
+    // without regard to the incarnation: whatever else is under way, this wins
+    await this.#store.transition(row.id, { to: "destroying", reason: "it was destroyed by a request" });
+    const { stages } = await this.#agent.destroySandbox(row.id, { requestId });
+    this.#record("destroy", row, requestId, stages);
+    await this.#store.transition(
+      row.id,
+      { to: "gone", reason: "it was destroyed by a request" },
+      { from: ["destroying"] },
+    );
+  }
+
+  /** @throws WrennError `invalid_state`, or `conflict` when somebody else was faster. */
+  async #begin(
+    row: SandboxRow,
+    verb: string,
+    from: readonly SandboxState[],
+    change: Parameters<SandboxStore["transition"]>[1],
+  ): Promise<SandboxRow> {
+    if (!from.includes(row.state)) throw wrongState(verb, row);
+    const changed = await this.#store.transition(row.id, change, { from, incarnation: row.incarnation });
+    if (changed !== undefined) return changed;
+    throw new WrennError("conflict", `Cannot ${verb} sandbox ${row.id}: another operation changed it meanwhile`, {
+      hint: "Look at its status, then repeat",
+    });
+  }
+
+  /** Records the outcome; when the reconciler recorded it first, its row is as good. */
+  async #finish(
+    row: SandboxRow,
+    to: "running" | "paused",
+    change: { resumable?: boolean } = {},
+  ): Promise<SandboxRow | undefined> {
+    const changed = await this.#store.transition(
+      row.id,
+      { to, ...change },
+      { from: [row.state], incarnation: row.incarnation },
+    );
+    return changed ?? (await this.#resolver.resolveOne(row.id));
+  }
+
+  /** After a call that failed: success when the host says that it happened all the same. */
+  async #settle(row: SandboxRow, wanted: "running" | "paused", error: unknown): Promise<SandboxRow> {
+    try {
+      const now = await this.#resolver.resolveOne(row.id, { settled: true });
+      if (now?.state === wanted && now.incarnation === row.incarnation) return now;
+    } catch (cause) {
+      this.#log.warn({ sandbox: row.id, err: cause }, "cannot tell how the operation ended; the reconciler will");
+    }
+    throw error;
+  }
+
+  #expect(row: SandboxRow | undefined, state: SandboxState, verb: string): SandboxRow {
+    if (row?.state === state) return row;
+    throw new WrennError("conflict", `Cannot ${verb} the sandbox: it is ${row?.state ?? "gone"} by now`, {
+      hint: "Look at its status and reason",
+    });
+  }
+
+  /** One record per operation, with its stages. */
+  #record(operation: string, row: SandboxRow, requestId: string, stages: readonly hostagent.Stage[]): void {
+    const timed = stages.map(({ name, durationMs, bytes }) => ({
+      name,
+      ms: durationMs,
+      ...(bytes === 0n ? {} : { bytes: Number(bytes) }),
+    }));
+    this.#log.info(
+      { sandbox: row.id, incarnation: row.incarnation, operation, requestId, stages: timed },
+      "operation finished on the host",
+    );
+  }
+
+  #track<T>(work: Promise<T>): Promise<T> {
+    this.#underWay.add(work);
+    const done = () => void this.#underWay.delete(work);
+    work.then(done, done);
+    return work;
+  }
+}
+
+/** The answer to an operation that the sandbox's state does not allow. */
+export function wrongState(verb: string, { id, state, reason }: SandboxRow): WrennError {
+  return new WrennError(
+    "invalid_state",
+    `Cannot ${verb} sandbox ${id}: it is ${state}${reason === null ? "" : ` (${reason})`}`,
+    {
+      hint: DONE[verb] === state ? `It is ${state} already` : HINTS[state],
+    },
+  );
+}
+
+/** The state that an operation leads to. */
+const DONE: Readonly<Record<string, SandboxState>> = { pause: "paused", resume: "running" };
+
+const HINTS: Readonly<Record<SandboxState, string>> = {
+  creating: "Wait until it runs",
+  running: "Pause it first",
+  pausing: "Wait until it is paused",
+  paused: "Resume it first",
+  resuming: "Wait until it runs",
+  destroying: "Create another one",
+  gone: "Create another one",
+  failed: "Resume it when a layer was committed, or destroy it",
+};

@@ -1,0 +1,111 @@
+/** /v1/sandboxes: create, list, get, destroy, pause, resume, ping, timeout. */
+import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
+import type { FastifyReply } from "fastify";
+import { Type } from "typebox";
+import {
+  CreateSandboxRequest,
+  ListSandboxesQuery,
+  NEXT_CURSOR_HEADER,
+  Sandbox,
+  SandboxParams,
+  SetTimeoutRequest,
+} from "@wrenn/api-schema";
+import { WrennError } from "@wrenn/errors";
+import { callerOf } from "../auth/authenticate.ts";
+import { cutPage, decodeCursor } from "../http/cursor.ts";
+import type { Services } from "../services.ts";
+import { unknownTemplate } from "../templates/unknown-template.ts";
+import { findSandbox, requireRunning } from "./find.ts";
+import { checkEnvs, checkResources } from "./limits.ts";
+import type { SandboxState } from "./state.ts";
+import { viewOf } from "./view.ts";
+
+export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (app, { services }) => {
+  const { agent, hosts, lifecycle, sandboxes, templates } = services;
+
+  app.post(
+    "/sandboxes",
+    { schema: { body: CreateSandboxRequest, response: { 201: Sandbox } } },
+    async (request, reply) => {
+      const caller = callerOf(request);
+      const { body } = request;
+      checkEnvs(body.envs);
+      const template = await templates.resolve(caller.teamId, body.template);
+      if (template === undefined) throw await unknownTemplate(templates, caller.teamId, body.template);
+      const host = hosts.current();
+      checkResources(body, template, host.size);
+      const row = await lifecycle.create({ caller, hostId: host.id, template, request: body, requestId: request.id });
+      return reply.code(201).header("location", `/v1/sandboxes/${row.id}`).send(viewOf(row));
+    },
+  );
+
+  app.get(
+    "/sandboxes",
+    { schema: { querystring: ListSandboxesQuery, response: { 200: Type.Array(Sandbox) } } },
+    async (request, reply) => {
+      const { limit, cursor, status } = request.query;
+      const rows = await sandboxes.page(callerOf(request).teamId, {
+        limit: limit + 1,
+        ...(cursor === undefined ? {} : { after: decodeCursor(cursor) }),
+        ...(status === undefined ? {} : { states: status.split(",") as SandboxState[] }),
+      });
+      const { page, next } = cutPage(rows, limit);
+      if (next !== undefined) reply.header(NEXT_CURSOR_HEADER, next);
+      return page.map(viewOf);
+    },
+  );
+
+  app.get("/sandboxes/:id", { schema: { params: SandboxParams, response: { 200: Sandbox } } }, async (request) => {
+    return viewOf(await findSandbox(sandboxes, request));
+  });
+
+  app.delete("/sandboxes/:id", { schema: { params: SandboxParams } }, async (request, reply) => {
+    await lifecycle.destroy(await findSandbox(sandboxes, request), request.id);
+    return nothing(reply);
+  });
+
+  app.post(
+    "/sandboxes/:id/pause",
+    { schema: { params: SandboxParams, response: { 200: Sandbox } } },
+    async (request) => {
+      return viewOf(await lifecycle.pause(await findSandbox(sandboxes, request), request.id));
+    },
+  );
+
+  app.post(
+    "/sandboxes/:id/resume",
+    { schema: { params: SandboxParams, response: { 200: Sandbox } } },
+    async (request) => {
+      return viewOf(await lifecycle.resume(await findSandbox(sandboxes, request), request.id));
+    },
+  );
+
+  app.post("/sandboxes/:id/ping", { schema: { params: SandboxParams } }, async (request, reply) => {
+    const row = await findSandbox(sandboxes, request);
+    requireRunning("ping", row);
+    await agent.setDeadline({ id: row.id, incarnation: BigInt(row.incarnation) }, { requestId: request.id });
+    await sandboxes.recordActivity(new Map([[row.id, new Date().toISOString()]]));
+    return nothing(reply);
+  });
+
+  app.post(
+    "/sandboxes/:id/timeout",
+    { schema: { params: SandboxParams, body: SetTimeoutRequest, response: { 200: Sandbox } } },
+    async (request) => {
+      const row = await findSandbox(sandboxes, request);
+      requireRunning("set the timeout of", row);
+      const changed = await sandboxes.setIdleTimeout(row.team_id, row.id, request.body.timeout_sec);
+      if (changed === undefined) {
+        throw new WrennError("conflict", `Cannot set the timeout of sandbox ${row.id}: it does not run any more`, {
+          hint: "Look at its status",
+        });
+      }
+      await services.resolver.sendDeadline(changed);
+      return viewOf(changed);
+    },
+  );
+};
+
+function nothing(reply: FastifyReply): FastifyReply {
+  return reply.code(204).send();
+}

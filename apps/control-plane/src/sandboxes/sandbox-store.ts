@@ -1,0 +1,212 @@
+/**
+ * The rows of `sandboxes`. Everything asked for by a client is scoped by its team; every change of
+ * state is a compare-and-set.
+ */
+import { sql } from "kysely";
+import type { Database } from "../database/connect.ts";
+import { fromDatabase } from "../database/errors.ts";
+import type { NewSandboxRow, SandboxRow } from "../database/tables.ts";
+import type { Cursor } from "../http/cursor.ts";
+import { sourcesOf, type SandboxState } from "./state.ts";
+
+/** What must still be so for a change to happen, beside that the state allows it. */
+export interface Expectation {
+  /** States to start from; every one that may precede the new state unless told. */
+  from?: readonly SandboxState[];
+  incarnation?: number;
+  /** `updated_at` of the row that the decision was made on. */
+  updatedAt?: string;
+}
+
+/** What changes together with the state. */
+export interface Change {
+  to: SandboxState;
+  incarnation?: number;
+  /** Absent: cleared. */
+  reason?: string;
+  resumable?: boolean;
+}
+
+export class SandboxStore {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async insert(row: NewSandboxRow): Promise<SandboxRow> {
+    return await this.#database
+      .insertInto("sandboxes")
+      .values({ ...row, metadata: JSON.stringify(row.metadata ?? {}) })
+      .returningAll()
+      .executeTakeFirstOrThrow()
+      .catch(rethrow);
+  }
+
+  /** The sandbox `id` of team `teamId`, in any state. */
+  async find(teamId: string, id: string): Promise<SandboxRow | undefined> {
+    return await this.#database
+      .selectFrom("sandboxes")
+      .selectAll()
+      .where("id", "=", id)
+      .where("team_id", "=", teamId)
+      .executeTakeFirst()
+      .catch(rethrow);
+  }
+
+  /** The sandbox `id` of whichever team, and its age by the database's clock; for the platform's own work. */
+  async findAny(id: string): Promise<{ row: SandboxRow; ageMs: number } | undefined> {
+    const found = await this.#database
+      .selectFrom("sandboxes")
+      .selectAll()
+      .select(sql<string>`clock_timestamp()`.as("now"))
+      .where("id", "=", id)
+      .executeTakeFirst()
+      .catch(rethrow);
+    if (found === undefined) return undefined;
+    const { now, ...row } = found;
+    return { row, ageMs: Date.parse(now) - Date.parse(row.updated_at) };
+  }
+
+  /** One page, newest first. */
+  async page(
+    teamId: string,
+    options: { limit: number; after?: Cursor; states?: readonly SandboxState[] },
+  ): Promise<SandboxRow[]> {
+    const { limit, after, states } = options;
+    return await this.#database
+      .selectFrom("sandboxes")
+      .selectAll()
+      .where("team_id", "=", teamId)
+      .$if(states === undefined, (query) => query.where("state", "<>", "gone"))
+      .$if(states !== undefined, (query) => query.where("state", "in", states ?? []))
+      .$if(after !== undefined, (query) => query.where(afterCursor(after as Cursor)))
+      .orderBy("created_at", "desc")
+      .orderBy("id")
+      .limit(limit)
+      .execute()
+      .catch(rethrow);
+  }
+
+  /** Every sandbox of a host that is not gone, with their ages by the database's clock. */
+  async ofHost(hostId: string): Promise<{ row: SandboxRow; ageMs: number }[]> {
+    const found = await this.#database
+      .selectFrom("sandboxes")
+      .selectAll()
+      .select(sql<string>`statement_timestamp()`.as("now"))
+      .where("host_id", "=", hostId)
+      .where("state", "<>", "gone")
+      .orderBy("id")
+      .execute()
+      .catch(rethrow);
+    return found.map(({ now, ...row }) => ({ row, ageMs: Date.parse(now) - Date.parse(row.updated_at) }));
+  }
+
+  /** Which of `ids` have a row, in any state. */
+  async existing(ids: readonly string[]): Promise<SandboxRow[]> {
+    if (ids.length === 0) return [];
+    return await this.#database.selectFrom("sandboxes").selectAll().where("id", "in", ids).execute().catch(rethrow);
+  }
+
+  /**
+   * Changes the state of a sandbox if it still is as expected.
+   * @returns the changed row, or undefined when it was not as expected: somebody else was faster.
+   */
+  async transition(
+    id: string,
+    { to, incarnation, reason, resumable }: Change,
+    expected: Expectation = {},
+  ): Promise<SandboxRow | undefined> {
+    const allowed = sourcesOf(to);
+    const from = expected.from ?? allowed;
+    for (const state of from) {
+      if (!allowed.includes(state))
+        throw new RangeError(`Cannot change a sandbox from ${state} to ${to}: no such transition`);
+    }
+    const starts = to === "running";
+    return await this.#database
+      .updateTable("sandboxes")
+      .set((column) => ({
+        state: to,
+        reason: reason ?? null,
+        updated_at: sql<string>`clock_timestamp()`,
+        ...(incarnation === undefined ? {} : { incarnation }),
+        ...(resumable === undefined ? {} : { resumable }),
+        ...(to === "gone" ? { ended_at: sql<string>`clock_timestamp()` } : {}),
+        // a pause that failed only thaws the guest: its start and its end stay
+        ...(starts
+          ? {
+              started_at: sql<string>`case when state = 'pausing' then started_at else clock_timestamp() end`,
+              end_at: sql<string>`case when state = 'pausing' then end_at else clock_timestamp() + make_interval(secs => max_lifetime_sec) end`,
+              last_active_at: sql<string>`case when state = 'pausing' then last_active_at else clock_timestamp() end`,
+            }
+          : {}),
+        ...(to === "paused"
+          ? { started_at: sql<string>`coalesce(${column.ref("started_at")}, clock_timestamp())`, end_at: null }
+          : {}),
+      }))
+      .where("id", "=", id)
+      .where("state", "in", from)
+      .$if(expected.incarnation !== undefined, (query) =>
+        query.where("incarnation", "=", expected.incarnation as number),
+      )
+      .$if(expected.updatedAt !== undefined, (query) => query.where("updated_at", "=", expected.updatedAt as string))
+      .returningAll()
+      .executeTakeFirst()
+      .catch(rethrow);
+  }
+
+  /**
+   * Takes over the incarnation that the host has, in the same state.
+   * @returns undefined when the row was not as expected.
+   */
+  async adoptIncarnation(seen: SandboxRow, incarnation: number): Promise<SandboxRow | undefined> {
+    return await this.#database
+      .updateTable("sandboxes")
+      .set({ incarnation, updated_at: sql<string>`clock_timestamp()` })
+      .where("id", "=", seen.id)
+      .where("state", "=", seen.state)
+      .where("incarnation", "=", seen.incarnation)
+      .where("updated_at", "=", seen.updated_at)
+      .returningAll()
+      .executeTakeFirst()
+      .catch(rethrow);
+  }
+
+  /** Sets the idle timeout of a running sandbox; undefined when it does not run. */
+  async setIdleTimeout(teamId: string, id: string, idleTimeoutSec: number): Promise<SandboxRow | undefined> {
+    return await this.#database
+      .updateTable("sandboxes")
+      .set({
+        idle_timeout_sec: idleTimeoutSec,
+        last_active_at: sql<string>`clock_timestamp()`,
+        updated_at: sql<string>`clock_timestamp()`,
+      })
+      .where("id", "=", id)
+      .where("team_id", "=", teamId)
+      .where("state", "=", "running")
+      .returningAll()
+      .executeTakeFirst()
+      .catch(rethrow);
+  }
+
+  /** Moves `last_active_at` forward, for all of `times` at once; never backward. */
+  async recordActivity(times: ReadonlyMap<string, string>): Promise<void> {
+    if (times.size === 0) return;
+    await sql`
+      update sandboxes set last_active_at = seen.at
+      from unnest(${[...times.keys()]}::text[], ${[...times.values()]}::timestamptz[]) as seen (id, at)
+      where sandboxes.id = seen.id and (sandboxes.last_active_at is null or sandboxes.last_active_at < seen.at)`
+      .execute(this.#database)
+      .catch(rethrow);
+  }
+}
+
+/** Rows after the cursor in the order (created_at desc, id). */
+function afterCursor({ createdAt, id }: Cursor) {
+  return sql<boolean>`(created_at < ${createdAt}::timestamptz or (created_at = ${createdAt}::timestamptz and id > ${id}))`;
+}
+
+function rethrow(error: unknown): never {
+  throw fromDatabase(error);
+}

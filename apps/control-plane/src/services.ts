@@ -1,0 +1,95 @@
+/** What the routes work with: built once, at start. */
+import { mkdir } from "node:fs/promises";
+import type { FastifyBaseLogger } from "fastify";
+import { AgentClient } from "./agent/agent-client.ts";
+import { AgentToken } from "./agent/token.ts";
+import { ApiKeyStore } from "./auth/api-key-store.ts";
+import { ensureFirstApiKey } from "./auth/first-start.ts";
+import { KeyUse } from "./auth/key-use.ts";
+import type { Config } from "./config.ts";
+import { connectDatabase, type Database } from "./database/connect.ts";
+import { migrate } from "./database/migrate.ts";
+import { HostMonitor, LOCAL_HOST } from "./hosts/host-monitor.ts";
+import { HostStore } from "./hosts/host-store.ts";
+import { Reconciler } from "./reconciler/reconciler.ts";
+import { Lifecycle } from "./sandboxes/lifecycle.ts";
+import { Resolver } from "./sandboxes/resolver.ts";
+import { SandboxStore } from "./sandboxes/sandbox-store.ts";
+import { TemplateStore } from "./templates/template-store.ts";
+
+export interface Services {
+  database: Database;
+  agent: AgentClient;
+  keys: ApiKeyStore;
+  keyUse: KeyUse;
+  sandboxes: SandboxStore;
+  templates: TemplateStore;
+  resolver: Resolver;
+  lifecycle: Lifecycle;
+  reconciler: Reconciler;
+  hosts: HostMonitor;
+}
+
+/** Time for operations that are under way when the control plane stops. */
+const DRAIN_DEADLINE_MS = 30_000;
+
+/** Connects the database, brings its schema up to date, mints the first key, builds the rest. */
+export async function openServices(config: Config, log: FastifyBaseLogger): Promise<Services> {
+  await mkdir(config.stateDirectory, { recursive: true, mode: 0o711 });
+  const database = await connectDatabase({
+    url: config.databaseUrl,
+    onIdleError: (error) => log.warn({ err: error }, "lost an idle database connection"),
+  });
+  try {
+    const migrations = await migrate(database);
+    if (migrations.length > 0) log.info({ migrations }, "brought the database up to date");
+    if (await ensureFirstApiKey(database, config.apiKeyFile)) log.info({ file: config.apiKeyFile }, "made an API key");
+    const hostStore = new HostStore(database);
+    const hostId = await hostStore.ensure(LOCAL_HOST, `unix:${config.agentSocket}`);
+    const agent = new AgentClient({ socketPath: config.agentSocket, token: new AgentToken(config.agentTokenFile) });
+    const sandboxes = new SandboxStore(database);
+    const templates = new TemplateStore(database);
+    const keys = new ApiKeyStore(database);
+    const resolver = new Resolver({ store: sandboxes, agent, log });
+    const reconciler = new Reconciler({
+      hostId,
+      store: sandboxes,
+      agent,
+      resolver,
+      log,
+      intervalMs: config.reconcileIntervalMs,
+      orphanGraceMs: config.orphanGraceMs,
+    });
+    return {
+      database,
+      agent,
+      keys,
+      keyUse: new KeyUse(keys, (error) => log.warn({ err: error }, "cannot record when keys were used")),
+      sandboxes,
+      templates,
+      resolver,
+      lifecycle: new Lifecycle({ store: sandboxes, agent, resolver, log }),
+      reconciler,
+      hosts: new HostMonitor({ hostId, agent, hosts: hostStore, templates, reconciler, log }),
+    };
+  } catch (error) {
+    await database.destroy();
+    throw error;
+  }
+}
+
+/** Begins to follow the host. */
+export function startServices({ hosts, reconciler }: Services): void {
+  hosts.start();
+  reconciler.start();
+}
+
+/** Waits for operations that are under way, then lets go of everything. */
+export async function closeServices(services: Services): Promise<void> {
+  await services.hosts.stop();
+  await services.reconciler.stop();
+  await services.lifecycle.drain(AbortSignal.timeout(DRAIN_DEADLINE_MS));
+  await services.keyUse.flush();
+  await services.agent.close();
+  await services.database.destroy();
+}
