@@ -48,6 +48,11 @@ export function barProgress(
       stream.write(`${CLEAR_LINE}✓ ${current.name.padEnd(14)}  ${detail}  ${time}\n`);
       stop();
     },
+    failed() {
+      if (current === undefined) return;
+      stream.write(`${CLEAR_LINE}✗ ${current.name}\n`);
+      stop();
+    },
     note(text) {
       stream.write(`${CLEAR_LINE}${text}\n`);
       draw();

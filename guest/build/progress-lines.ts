@@ -19,6 +19,9 @@ export function lineProgress(
     done(detail) {
       stream.write(`${name}: done in ${formatSeconds(now() - startedAt)}, ${detail}\n`);
     },
+    failed() {
+      stream.write(`${name}: stopped after ${formatSeconds(now() - startedAt)}\n`);
+    },
     note(text) {
       stream.write(`${text}\n`);
     },

@@ -16,6 +16,8 @@ export interface GuestProgress {
   update(done: number, total?: number, unit?: ProgressUnit): void;
   /** The current step ended well; `detail` tells what came out, such as its size. */
   done(detail: string): void;
+  /** The current step did not end; the error that follows tells why. */
+  failed(): void;
   /** A remark that belongs to no step, such as waiting for another build. */
   note(text: string): void;
 }

@@ -12,6 +12,5 @@ export interface RequiredPackage {
 export const GUEST_BUILD_PACKAGES: readonly RequiredPackage[] = [
   { package: "mmdebstrap", program: "mmdebstrap", reason: "builds the guest's Debian root file systems" },
   { package: "e2fsprogs", program: "mkfs.ext4", reason: "writes the guest's disk images" },
-  { package: "zstd", program: "zstd", reason: "packs the root file systems between build steps" },
   { package: "xz-utils", program: "xz", reason: "unpacks the modules of newer Debian kernels" },
 ];

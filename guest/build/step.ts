@@ -66,6 +66,9 @@ export async function buildStep(stepsDirectory: string, step: Step, tools: StepT
     await publishDirectory(temporary, final, "guest.step");
     tools.progress.done(result);
     return final;
+  } catch (thrown) {
+    tools.progress.failed();
+    throw thrown;
   } finally {
     await remove(temporary);
   }
