@@ -3,7 +3,7 @@
  * asks the interface that a packet comes in by, so guests need it on their veth and, for the
  * answers, on the uplink. The global `ip_forward` is never touched.
  */
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 
 /** True when the interface forwards; false also when it does not exist. */
 export async function forwards(interfaceName: string): Promise<boolean> {
@@ -28,6 +28,16 @@ export async function setForwarding(interfaceName: string, on: boolean): Promise
 export async function prepareVeth(interfaceName: string): Promise<void> {
   await setForwarding(interfaceName, true);
   await writeFile(setting(interfaceName, "rp_filter"), "1");
+}
+
+/** The veths of an interface group. */
+export async function veths(group: number): Promise<string[]> {
+  const names: string[] = [];
+  for (const name of await readdir("/sys/class/net")) {
+    const found = await readFile(`/sys/class/net/${name}/netdev_group`, "utf8").catch(() => "");
+    if (found.trim() === String(group)) names.push(name);
+  }
+  return names;
 }
 
 /** True when somebody made the whole machine a router meanwhile (Docker does). */

@@ -4,9 +4,17 @@
  */
 import type { Logger } from "pino";
 import { CLOSED_RANGES, hostAddresses } from "./closed-ranges.ts";
-import { forwards, forwardsGlobally, setForwarding } from "./forwarding.ts";
-import { hostRules, hostTableName, isHostTable, OPENED_SET, type HostRuleOptions } from "./host-rules.ts";
-import { listSets, loadRules, removeTable } from "./nft.ts";
+import { forwards, forwardsGlobally, setForwarding, veths } from "./forwarding.ts";
+import { admit, withdraw } from "./foreign-firewall.ts";
+import {
+  hostRules,
+  hostTableName,
+  interfaceGroup,
+  isHostTable,
+  OPENED_SET,
+  type HostRuleOptions,
+} from "./host-rules.ts";
+import { loadRules, readRuleset, removeTable, type Ruleset } from "./nft.ts";
 import { connectedNetworks, contains, defaultInterface, interfaceTowards, readRoutes, type Route } from "./routes.ts";
 
 /** The range of a platform and what its operator chose. */
@@ -19,14 +27,17 @@ export interface HostNetworkOptions extends Pick<HostRuleOptions, "firstIndex" |
 /** The host's side of all slots. */
 export class HostNetwork {
   readonly #options: HostNetworkOptions;
+  readonly #table: string;
   #resolver: string | undefined;
-  /** Interfaces whose forwarding we turned on. */
-  #opened: string[] = [];
+  /** What the installed table was made from. */
   #installed = "";
-  #busy: Promise<unknown> = Promise.resolve();
+  /** Interfaces that we made forward; the table says so too, but somebody may flush it. */
+  #opened: readonly string[] = [];
+  #busy: Promise<void> = Promise.resolve();
 
   constructor(options: HostNetworkOptions) {
     this.#options = options;
+    this.#table = hostTableName(options.firstIndex);
   }
 
   /** Networks and addresses that guests may not reach as things are. */
@@ -35,49 +46,84 @@ export class HostNetwork {
     return closedBy(routes, this.#uplink(routes));
   }
 
-  /** Installs the table, or brings it up to date when routes, addresses or the resolver changed. */
+  /** Brings everything up to date when routes, addresses or the resolver changed; else this spawns nothing. */
   async refresh(resolver: string | undefined = this.#resolver): Promise<void> {
     await this.#alone(async () => {
       this.#resolver = resolver;
-      const routes = await readRoutes();
-      const uplink = this.#uplink(routes);
-      const facts = { uplink, resolver, closed: closedBy(routes, uplink), ways: waysOut(routes, uplink, resolver) };
-      if (JSON.stringify(facts) === this.#installed) return;
-      if (uplink === undefined) this.#options.logger.warn({}, "no default route: guests have no internet");
-      const before = new Set([...this.#opened, ...(await openedByPlatforms(hostTableName(this.#options.firstIndex)))]);
-      this.#opened = await this.#open(facts.ways);
-      await loadRules(hostRules({ ...this.#options, ...facts, opened: this.#opened }));
-      this.#installed = JSON.stringify(facts);
-      await closeAgain([...before].filter((name) => !this.#opened.includes(name)));
-      this.#options.logger.info(facts, "installed the host's network table");
+      const facts = await this.#facts();
+      if (JSON.stringify(facts) !== this.#installed) await this.#install(facts);
     });
   }
 
-  /** Removes the table and turns off the forwarding that we turned on. */
+  /** Turns forwarding on again where somebody turned it off: writing the global switch does that to every interface. */
+  async keepForwarding(): Promise<void> {
+    await this.#alone(async () => {
+      const { ways } = await this.#facts();
+      for (const name of [...ways, ...(await veths(interfaceGroup(this.#options.firstIndex)))]) {
+        if (await forwards(name)) continue;
+        await setForwarding(name, true);
+        this.#options.logger.warn({ interface: name }, "turned an interface's forwarding on again: guests need it");
+      }
+    });
+  }
+
+  /** Looks whether our table is still there and nobody else drops our packets, and repairs both. */
+  async repair(): Promise<void> {
+    await this.#alone(async () => {
+      const facts = await this.#facts();
+      const ruleset = await readRuleset();
+      if (JSON.stringify(facts) === this.#installed && ruleset.chains.some(({ table }) => table === this.#table))
+        await this.#admit(facts, ruleset);
+      else await this.#install(facts);
+    });
+  }
+
+  /** Removes the table and our rules elsewhere, and turns off the forwarding that we turned on. */
   async remove(): Promise<void> {
     await this.#alone(async () => {
-      await removeTable(hostTableName(this.#options.firstIndex));
+      this.#installed = "";
+      await withdraw(this.#table);
+      await removeTable(this.#table);
       await closeAgain(this.#opened);
       this.#opened = [];
-      this.#installed = "";
     });
+  }
+
+  async #facts(): Promise<Facts> {
+    const routes = await readRoutes();
+    const uplink = this.#uplink(routes);
+    return {
+      uplink,
+      resolver: this.#resolver,
+      closed: closedBy(routes, uplink),
+      ways: waysOut(routes, uplink, this.#resolver),
+    };
+  }
+
+  async #install(facts: Facts): Promise<void> {
+    const { logger } = this.#options;
+    if (facts.uplink === undefined) logger.warn({}, "no default route: guests have no internet");
+    const ruleset = await readRuleset();
+    const openedBefore = [...this.#opened, ...openedBy(ruleset, (table) => table === this.#table)];
+    this.#opened = await open(facts.ways, [...this.#opened, ...openedBy(ruleset, isHostTable)]);
+    await loadRules(hostRules({ ...this.#options, ...facts, opened: this.#opened }));
+    await closeAgain(openedBefore.filter((name) => !this.#opened.includes(name)));
+    await this.#admit(facts, ruleset);
+    this.#installed = JSON.stringify(facts);
+    logger.info(facts, "installed the host's network table");
+  }
+
+  async #admit({ uplink }: Facts, ruleset: Ruleset): Promise<void> {
+    if (uplink === undefined) return;
+    await admit(
+      ruleset,
+      { tag: this.#table, group: interfaceGroup(this.#options.firstIndex), uplink },
+      this.#options.logger,
+    );
   }
 
   #uplink(routes: readonly Route[]): string | undefined {
     return this.#options.uplink ?? defaultInterface(routes);
-  }
-
-  /** Makes interfaces forward; returns those that would not without us (or another platform of ours). */
-  async #open(names: readonly string[]): Promise<string[]> {
-    const openedBefore = await openedByPlatforms();
-    const opened: string[] = [];
-    for (const name of names) {
-      if (!(await forwards(name))) {
-        await setForwarding(name, true);
-        opened.push(name);
-      } else if (openedBefore.has(name) && !(await forwardsGlobally())) opened.push(name);
-    }
-    return opened;
   }
 
   /** One change of the host at a time. */
@@ -86,6 +132,14 @@ export class HostNetwork {
     this.#busy = done.catch(() => {});
     return done;
   }
+}
+
+/** What the table is made from. */
+interface Facts {
+  uplink: string | undefined;
+  resolver: string | undefined;
+  closed: string[];
+  ways: string[];
 }
 
 /** What is closed beside the ranges that always are: the host's public addresses and its neighbours. */
@@ -106,18 +160,28 @@ function waysOut(routes: readonly Route[], uplink: string | undefined, resolver:
   return [...new Set([uplink, towardsResolver].filter((name) => name !== undefined))];
 }
 
-/** Interfaces that the tables of Wrenn platforms say they opened; of one table, or of all. */
-async function openedByPlatforms(table?: string): Promise<Set<string>> {
-  const sets = (await listSets()).filter(
-    (set) => set.family === "inet" && isHostTable(set.table) && set.name === OPENED_SET,
-  );
-  const ours = table === undefined ? sets : sets.filter((set) => set.table === table);
-  return new Set(ours.flatMap((set) => set.elem ?? []).map(String));
+/** Makes interfaces forward; returns those that would not without us or another platform of ours. */
+async function open(names: readonly string[], openedBefore: readonly string[]): Promise<string[]> {
+  const opened: string[] = [];
+  for (const name of names) {
+    if (!(await forwards(name))) {
+      await setForwarding(name, true);
+      opened.push(name);
+    } else if (openedBefore.includes(name) && !(await forwardsGlobally())) opened.push(name);
+  }
+  return opened;
 }
 
 /** Turns forwarding off again, unless another platform of ours relies on it or the machine became a router. */
 async function closeAgain(names: readonly string[]): Promise<void> {
   if (names.length === 0 || (await forwardsGlobally())) return;
-  const stillUsed = await openedByPlatforms();
-  for (const name of names) if (!stillUsed.has(name)) await setForwarding(name, false);
+  const stillUsed = openedBy(await readRuleset(), isHostTable);
+  for (const name of names) if (!stillUsed.includes(name)) await setForwarding(name, false);
+}
+
+/** Interfaces that Wrenn tables say they opened. */
+function openedBy({ sets }: Ruleset, isCounted: (table: string) => boolean): string[] {
+  return sets
+    .filter((set) => set.family === "inet" && isCounted(set.table) && set.name === OPENED_SET)
+    .flatMap((set) => (set.elem ?? []).map(String));
 }

@@ -13,17 +13,26 @@ export async function removeTable(name: string): Promise<void> {
   await loadRules(`add table inet ${name}\ndelete table inet ${name}\n`);
 }
 
-/** A chain as `nft -j list chains` tells it; the last three are there for base chains only. */
+/** A chain as `nft -j` tells it; hook and policy are there for base chains only. */
 export interface Chain {
   family: string;
   table: string;
   name: string;
   hook?: string;
-  prio?: number;
   policy?: string;
 }
 
-/** A set as `nft -j list sets` tells it. */
+/** A rule as `nft -j` tells it. */
+export interface Rule {
+  family: string;
+  table: string;
+  chain: string;
+  handle: number;
+  comment?: string;
+  expr: Record<string, unknown>[];
+}
+
+/** A set as `nft -j` tells it. */
 export interface NamedSet {
   family: string;
   table: string;
@@ -31,21 +40,23 @@ export interface NamedSet {
   elem?: unknown[];
 }
 
-/** Every chain of this namespace, or of the one at `namespacePath`. */
-export async function listChains(namespacePath?: string): Promise<Chain[]> {
-  return (await list("chains", namespacePath)).flatMap(({ chain }) => chain ?? []);
+/** All rules of a namespace. */
+export interface Ruleset {
+  chains: Chain[];
+  rules: Rule[];
+  sets: NamedSet[];
 }
 
-/** Every set of this namespace with its elements. */
-export async function listSets(): Promise<NamedSet[]> {
-  return (await list("sets", undefined)).flatMap(({ set }) => set ?? []);
-}
-
-async function list(what: "chains" | "sets", namespacePath: string | undefined) {
-  const { stdout } = await run([...inside(namespacePath), "nft", "-j", "list", what]);
-  const { nftables } = JSON.parse(stdout) as { nftables?: { chain?: Chain; set?: NamedSet }[] };
-  if (nftables === undefined) throw new WrennError("internal", `Cannot list ${what} with nft: unknown format`);
-  return nftables;
+/** Reads the ruleset of this namespace, or of the one at `namespacePath`. */
+export async function readRuleset(namespacePath?: string): Promise<Ruleset> {
+  const { stdout } = await run([...inside(namespacePath), "nft", "-a", "-j", "list", "ruleset"]);
+  const { nftables } = JSON.parse(stdout) as { nftables?: { chain?: Chain; rule?: Rule; set?: NamedSet }[] };
+  if (nftables === undefined) throw new WrennError("internal", "Cannot list the rules of nft: unknown format");
+  return {
+    chains: nftables.flatMap(({ chain }) => chain ?? []),
+    rules: nftables.flatMap(({ rule }) => rule ?? []),
+    sets: nftables.flatMap(({ set }) => set ?? []),
+  };
 }
 
 /** The words that run the rest of an argv in a network namespace. */

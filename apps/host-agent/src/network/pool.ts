@@ -16,6 +16,7 @@ import { usableResolvers } from "./resolvers.ts";
 import { missingParts } from "./slot-inspection.ts";
 import { SlotRecords } from "./slot-records.ts";
 import { isTaken, makeSlot, takeSlotDown } from "./slot-steps.ts";
+import { watch } from "./watch.ts";
 
 /** How a pool is made; the names in brackets are the variables of the configuration. */
 export interface NetworkPoolOptions {
@@ -59,7 +60,25 @@ export async function createNetworkPool(options: NetworkPoolOptions): Promise<Ne
   const choice = new ResolverChoice(resolvers);
   await host.refresh(await choice.choose());
   choice.watch(async (resolver) => host.refresh(resolver));
-  const pool = new Pool(options, records, host, choice, new Map(recorded.map(({ index, owner }) => [index, owner])));
+  const watches = [
+    watch(["nft", "monitor"], async () => host.repair(), logger),
+    watch(
+      ["ip", "monitor", "route", "netconf"],
+      async () => host.refresh().then(async () => host.keepForwarding()),
+      logger,
+    ),
+  ];
+  const stopFollowing = async () => {
+    choice.stop();
+    await Promise.all(watches.map(async (stop) => stop()));
+  };
+  const pool = new Pool(
+    options,
+    records,
+    host,
+    stopFollowing,
+    new Map(recorded.map(({ index, owner }) => [index, owner])),
+  );
   pool.fill();
   return pool;
 }
@@ -81,7 +100,7 @@ class Pool implements NetworkPool {
   readonly #limits: SlotLimits;
   readonly #records: SlotRecords;
   readonly #host: HostNetwork;
-  readonly #resolvers: ResolverChoice;
+  readonly #stopFollowing: () => Promise<void>;
   /** Recorded by an earlier process; their owners, null for a slot that nobody had. */
   readonly #leftovers: Map<number, string | null>;
   /** Indices that this process made, is making or has adopted. */
@@ -99,7 +118,7 @@ class Pool implements NetworkPool {
     options: NetworkPoolOptions,
     records: SlotRecords,
     host: HostNetwork,
-    resolvers: ResolverChoice,
+    stopFollowing: () => Promise<void>,
     leftovers: Map<number, string | null>,
   ) {
     this.#options = options;
@@ -107,7 +126,7 @@ class Pool implements NetworkPool {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#records = records;
     this.#host = host;
-    this.#resolvers = resolvers;
+    this.#stopFollowing = stopFollowing;
     this.#leftovers = leftovers;
     this.#lastIndex = options.firstIndex - 1;
   }
@@ -148,9 +167,10 @@ class Pool implements NetworkPool {
     // another object of the same index: its slot is gone, and this index belongs to somebody else by now
     if (held?.slot !== slot) return;
     held.releasing ??= this.#takeDown(held.slot).then(
-      () => {
+      async () => {
         this.#owned.delete(slot.index);
         this.fill();
+        await this.#removeHostWhenEmpty();
       },
       (error: unknown) => {
         delete held.releasing;
@@ -176,7 +196,6 @@ class Pool implements NetworkPool {
       if (owner !== null && owners.has(owner)) continue;
       try {
         await this.#takeDown(this.#plan(index));
-        this.#leftovers.delete(index);
         this.#options.logger.info({ index, owner }, "removed a network slot that a crash left");
       } catch (error) {
         errors.push(error);
@@ -188,14 +207,15 @@ class Pool implements NetworkPool {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#resolvers.stop();
     clearTimeout(this.#retry);
     for (const waiter of this.#waiters.splice(0))
       waiter.reject(new WrennError("unavailable", "Cannot take a network slot: the host agent is stopping"));
     await Promise.all(this.#making);
-    const results = await Promise.allSettled(this.#ready.splice(0).map(async (slot) => this.#takeDown(slot)));
-    if (this.#taken.size === 0 && this.#leftovers.size === 0)
-      results.push(...(await Promise.allSettled([this.#host.remove()])));
+    const unowned = [...this.#leftovers].flatMap(([index, owner]) => (owner === null ? [this.#plan(index)] : []));
+    const results = await Promise.allSettled(
+      [...this.#ready.splice(0), ...unowned].map(async (slot) => this.#takeDown(slot)),
+    );
+    results.push(...(await Promise.allSettled([this.#stopFollowing().then(async () => this.#removeHostWhenEmpty())])));
     throwJoined(
       "Cannot take down the ready network slots",
       results.flatMap((result) => (result.status === "rejected" ? [result.reason] : [])),
@@ -241,6 +261,8 @@ class Pool implements NetworkPool {
       };
       await makeSlot(slot, { records: this.#records, firstIndex: this.#options.firstIndex }, rules);
     } catch (error) {
+      // what could not be undone keeps its record and waits for a sweep
+      if (await this.#records.has(slot.index)) this.#leftovers.set(slot.index, null);
       this.#taken.delete(slot.index);
       this.#rest(error);
       this.#waiters.shift()?.reject(error);
@@ -307,6 +329,11 @@ class Pool implements NetworkPool {
   async #takeDown(slot: SlotPlan): Promise<void> {
     await takeSlotDown(slot, { records: this.#records, firstIndex: this.#options.firstIndex });
     this.#taken.delete(slot.index);
+    this.#leftovers.delete(slot.index);
+  }
+
+  async #removeHostWhenEmpty(): Promise<void> {
+    if (this.#closed && this.#taken.size === 0 && this.#leftovers.size === 0) await this.#host.remove();
   }
 
   #plan(index: number): SlotPlan {

@@ -42,8 +42,9 @@ export class ResolverChoice {
     const again = async () => {
       const before = this.#current;
       const now = await this.choose();
+      if (this.#timer === undefined) return; // stopped meanwhile
       if (now !== before) await onChange(now).catch(() => (this.#current = before));
-      this.#timer?.refresh();
+      this.#timer.refresh();
     };
     this.#timer = setTimeout(() => void again(), this.#intervalMs).unref();
   }

@@ -3,7 +3,7 @@ import { run } from "@wrenn/effects";
 import type { SlotPlan } from "./addresses.ts";
 import { interfaceGroup } from "./host-rules.ts";
 import { GATEWAY_ADDRESS, GATEWAY_MAC_ADDRESS } from "./network.ts";
-import { listChains } from "./nft.ts";
+import { readRuleset } from "./nft.ts";
 import { isTaken } from "./slot-steps.ts";
 
 /** One interface of `ip -json address`. */
@@ -30,10 +30,10 @@ const NEEDED_CHAINS = [
 export async function missingParts(slot: SlotPlan, firstIndex: number): Promise<string[]> {
   if (!isTaken(slot)) return ["namespace", "veth"];
   try {
-    const [onHost, inNamespace, chains] = await Promise.all([
+    const [onHost, inNamespace, { chains }] = await Promise.all([
       links(["-details", "-json", "address", "show", "dev", slot.vethName]),
       links(["-n", slot.namespaceName, "-json", "address"]),
-      listChains(slot.namespacePath),
+      readRuleset(slot.namespacePath),
     ]);
     const present = new Set(
       chains.filter(({ table }) => table === "wrenn").map(({ family, name }) => `${family} ${name}`),

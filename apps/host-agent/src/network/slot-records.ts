@@ -4,7 +4,7 @@
  */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { remove, writeFileAtomic } from "@wrenn/effects";
+import { remove, statIfExists, writeFileAtomic } from "@wrenn/effects";
 
 /** The record of one slot. */
 export interface SlotRecord {
@@ -36,6 +36,10 @@ export class SlotRecords {
 
   async write(record: SlotRecord): Promise<void> {
     await writeFileAtomic(this.#path(record.index), `${JSON.stringify(record)}\n`, { name: "network.record" });
+  }
+
+  async has(index: number): Promise<boolean> {
+    return (await statIfExists(this.#path(index))) !== undefined;
   }
 
   async remove(index: number): Promise<void> {
