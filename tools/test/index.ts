@@ -1,1 +1,3 @@
-export async function runTests(_options: object): Promise<number> { return 0; }
+export async function runTests(_options: object): Promise<number> {
+  return 0;
+}
