@@ -1,0 +1,6 @@
+//! The page server of a host: one process that serves the memory of restored VMs under a page
+//! fault, and does the byte work of memory layers. Contract: `docs/reference/pager.md`.
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod layer;
