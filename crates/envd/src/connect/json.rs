@@ -1,0 +1,98 @@
+//! The proto-JSON rules that plain serde does not know: null is the default value, bytes are
+//! base64, 64-bit integers are strings or numbers.
+//! Specification: <https://protobuf.dev/programming-guides/json/>.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
+
+use super::Error;
+
+/// Accepts base64 with or without padding, as proto-JSON asks.
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// The request message in a JSON body; an empty body is the empty message.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body)
+        .map_err(|error| Error::invalid(format!("Cannot read the request: {error}")))
+}
+
+/// For `#[serde(deserialize_with)]`: null stands for the default value.
+pub fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Decodes standard or URL-safe base64.
+pub fn decode_base64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+    if text.contains(['-', '_']) {
+        URL_SAFE.decode(text)
+    } else {
+        STANDARD.decode(text)
+    }
+}
+
+/// A proto `bytes` field.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Base64Bytes(pub Vec<u8>);
+
+impl<'de> Deserialize<'de> for Base64Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        decode_base64(&text)
+            .map(Base64Bytes)
+            .map_err(|error| D::Error::custom(format!("invalid base64: {error}")))
+    }
+}
+
+/// A proto `uint64` field, which clients send as a string or as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uint64(pub u64);
+
+impl<'de> Deserialize<'de> for Uint64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Number(u64),
+            Text(String),
+        }
+        match Form::deserialize(deserializer)? {
+            Form::Number(number) => Ok(Uint64(number)),
+            Form::Text(text) => text.parse().map(Uint64).map_err(D::Error::custom),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_in_every_base64_dialect() {
+        for text in ["\"+/8=\"", "\"-_8=\"", "\"+/8\"", "\"-_8\""] {
+            assert_eq!(
+                parse::<Base64Bytes>(text.as_bytes()).expect(text),
+                Base64Bytes(vec![0xfb, 0xff])
+            );
+        }
+        parse::<Base64Bytes>(b"\"*\"").expect_err("not base64");
+    }
+
+    #[test]
+    fn integers_come_as_numbers_and_strings() {
+        assert_eq!(parse::<Uint64>(b"7").expect("number"), Uint64(7));
+        assert_eq!(
+            parse::<Uint64>(b"\"18446744073709551615\"").expect("text"),
+            Uint64(u64::MAX)
+        );
+        parse::<Uint64>(b"-1").expect_err("negative");
+    }
+}

@@ -1,0 +1,3 @@
+//! Entries of the file system: descriptions, lists, changes and watches.
+
+pub mod directories;

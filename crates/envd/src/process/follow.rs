@@ -1,0 +1,45 @@
+//! The stream of events of one process.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::handle::Process;
+use super::messages::{data_frame, end_frame, keepalive_frame, start_frame};
+use super::output::Follower;
+use crate::connect::stream::Messages;
+use crate::connect::{Code, Error};
+
+/// Sends `start`, the output, and `end`. With `lifetime` the stream also tells of the process's limit.
+pub async fn follow(
+    process: Rc<Process>,
+    follower: Follower,
+    lifetime: bool,
+    keepalive: Duration,
+    messages: &mut Messages,
+) -> Result<(), Error> {
+    messages.send_frame(start_frame(process.pid)).await;
+    loop {
+        let changed = follower.changed();
+        if lifetime && process.expired.get() {
+            return Err(Error::deadline());
+        }
+        if let Some(chunk) = follower.take() {
+            messages.send_frame(data_frame(&chunk)).await;
+            continue;
+        }
+        if follower.is_cut() {
+            return Err(Error::new(
+                Code::ResourceExhausted,
+                "the stream was read too slowly; connect again with an offset",
+            ));
+        }
+        let end = process.end.borrow().clone();
+        if let Some(end) = end {
+            messages.send_frame(end_frame(&end)).await;
+            return Ok(());
+        }
+        if tokio::time::timeout(keepalive, changed).await.is_err() {
+            messages.send_frame(keepalive_frame()).await;
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! A process's output on its way from pipes or terminal to those who follow it.
+//!
+//! Every byte goes through one bounded ring per kind of output. Followers are cursors on the rings.
+//! With none, old output is forgotten and the process never waits. A follower that falls a whole
+//! ring behind makes the process wait, as a full pipe would; one that takes nothing at all for
+//! `STALL` is cut off, so that a dead client cannot hold a process for ever.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
+
+use super::ring::Ring;
+
+/// Output kept per kind.
+const CAPACITY: usize = 256 * 1024;
+/// Output kept per kind once all processes together keep `TOTAL`.
+const SMALL_CAPACITY: usize = 16 * 1024;
+const TOTAL: usize = 24 * 1024 * 1024;
+const STALL: Duration = Duration::from_secs(120);
+/// Longest chunk of a pipe's output in one event.
+pub const PIPE_CHUNK: usize = 32 * 1024;
+/// Longest chunk of a terminal's output in one event.
+pub const PTY_CHUNK: usize = 16 * 1024;
+/// Most that is still read after a process was killed, while others hold its pipes open.
+const LAST_WORDS: usize = 1024 * 1024;
+
+/// Which of a process's outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Stdout = 0,
+    Stderr = 1,
+    Pty = 2,
+}
+
+pub const KINDS: [Kind; 3] = [Kind::Stdout, Kind::Stderr, Kind::Pty];
+
+/// All bytes that all processes keep; shared by their outputs.
+#[derive(Default)]
+pub struct Budget(Cell<usize>);
+
+/// One process's output.
+pub struct Output {
+    rings: RefCell<[Ring; 3]>,
+    cursors: RefCell<Vec<Weak<Cursor>>>,
+    budget: Rc<Budget>,
+    /// Something was added: followers look again.
+    added: Notify,
+    /// A follower moved on or left: readers look again.
+    taken: Notify,
+    /// Readers shall not wait for the end of the pipes any more.
+    abandoned: Cell<bool>,
+    abandon: Notify,
+}
+
+impl Output {
+    pub fn new(budget: Rc<Budget>) -> Self {
+        Output {
+            rings: RefCell::default(),
+            cursors: RefCell::default(),
+            budget,
+            added: Notify::new(),
+            taken: Notify::new(),
+            abandoned: Cell::new(false),
+            abandon: Notify::new(),
+        }
+    }
+
+    /// Follows the output from `offsets`; `None` is from now on.
+    pub fn follow(self: &Rc<Self>, offsets: [Option<u64>; 3]) -> Follower {
+        let rings = self.rings.borrow();
+        let positions = KINDS.map(|kind| {
+            let ring = &rings[kind as usize];
+            Cell::new(
+                offsets[kind as usize]
+                    .map_or(ring.end(), |offset| offset.clamp(ring.start(), ring.end())),
+            )
+        });
+        let cursor = Rc::new(Cursor {
+            positions,
+            cut: Cell::new(false),
+        });
+        self.cursors.borrow_mut().push(Rc::downgrade(&cursor));
+        Follower {
+            output: Rc::clone(self),
+            cursor,
+        }
+    }
+
+    /// Wakes the followers.
+    pub fn notify(&self) {
+        self.added.notify_waiters();
+    }
+
+    /// Makes `read_until_end` stop at what is readable now.
+    pub fn abandon(&self) {
+        self.abandoned.set(true);
+        self.abandon.notify_waiters();
+    }
+
+    /// Forgets what is kept.
+    pub fn clear(&self) {
+        for ring in self.rings.borrow_mut().iter_mut() {
+            self.budget.0.set(self.budget.0.get() - ring.len());
+            ring.clear();
+        }
+    }
+
+    /// How many bytes are kept.
+    pub fn len(&self) -> usize {
+        self.rings.borrow().iter().map(Ring::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads a pipe or terminal until its end.
+    pub async fn read_until_end(&self, kind: Kind, source: &AsyncFd<OwnedFd>) {
+        let mut buffer = vec![
+            0;
+            if kind == Kind::Pty {
+                PTY_CHUNK
+            } else {
+                PIPE_CHUNK
+            }
+        ];
+        let mut last_words = LAST_WORDS;
+        loop {
+            match rustix::io::read(source, &mut buffer) {
+                // A terminal ends with EIO when its last holder closes it.
+                Ok(0) | Err(rustix::io::Errno::IO) => return,
+                Ok(length) => {
+                    self.push(kind, &buffer[..length]).await;
+                    if self.abandoned.get() {
+                        last_words = last_words.saturating_sub(length);
+                        if last_words == 0 {
+                            return;
+                        }
+                    }
+                    // A flood of output must not keep other tasks from running.
+                    tokio::task::consume_budget().await;
+                }
+                Err(rustix::io::Errno::AGAIN) => {
+                    let abandoned = self.abandon.notified();
+                    if self.abandoned.get() {
+                        return;
+                    }
+                    tokio::select! {
+                        ready = source.readable() => match ready {
+                            Ok(mut ready) => ready.clear_ready(),
+                            Err(_) => return,
+                        },
+                        () = abandoned => {}
+                    }
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    eprintln!(
+                        "envd: Cannot read a process's output: {}",
+                        io::Error::from(error)
+                    );
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn push(&self, kind: Kind, bytes: &[u8]) {
+        loop {
+            let taken = self.taken.notified();
+            let needed = self.needed(kind);
+            let mut rings = self.rings.borrow_mut();
+            let ring = &mut rings[kind as usize];
+            let capacity = if self.budget.0.get() > TOTAL {
+                SMALL_CAPACITY
+            } else {
+                CAPACITY
+            };
+            if ring.end().saturating_sub(needed) < capacity as u64 {
+                let before = ring.len();
+                ring.push(bytes, capacity, needed);
+                self.budget.0.set(self.budget.0.get() + ring.len() - before);
+                drop(rings);
+                self.added.notify_waiters();
+                return;
+            }
+            drop(rings);
+            if tokio::time::timeout(STALL, taken).await.is_err() {
+                self.cut_slowest(kind);
+            }
+        }
+    }
+
+    /// The smallest offset that a follower has yet to take.
+    fn needed(&self, kind: Kind) -> u64 {
+        let mut cursors = self.cursors.borrow_mut();
+        cursors.retain(|cursor| cursor.strong_count() > 0);
+        let live = cursors
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|cursor| !cursor.cut.get());
+        live.map(|cursor| cursor.positions[kind as usize].get())
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    fn cut_slowest(&self, kind: Kind) {
+        let needed = self.needed(kind);
+        for cursor in self.cursors.borrow().iter().filter_map(Weak::upgrade) {
+            if cursor.positions[kind as usize].get() == needed {
+                cursor.cut.set(true);
+            }
+        }
+        self.added.notify_waiters();
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+struct Cursor {
+    /// Next offset to take, per kind.
+    positions: [Cell<u64>; 3],
+    /// It took nothing for too long and does not count any more.
+    cut: Cell<bool>,
+}
+
+/// One reader of a process's output.
+pub struct Follower {
+    output: Rc<Output>,
+    cursor: Rc<Cursor>,
+}
+
+/// A piece of output.
+pub struct Chunk {
+    pub kind: Kind,
+    pub offset: u64,
+    pub bytes: Bytes,
+}
+
+impl Follower {
+    /// The next piece that is there, `None` when all was taken.
+    pub fn take(&self) -> Option<Chunk> {
+        let rings = self.output.rings.borrow();
+        for kind in KINDS {
+            let position = &self.cursor.positions[kind as usize];
+            let max = if kind == Kind::Pty {
+                PTY_CHUNK
+            } else {
+                PIPE_CHUNK
+            };
+            let (offset, bytes) = rings[kind as usize].read(position.get(), max);
+            if bytes.is_empty() {
+                continue;
+            }
+            let chunk = Chunk {
+                kind,
+                offset,
+                bytes: Bytes::copy_from_slice(whole_characters(bytes, max)),
+            };
+            position.set(offset + chunk.bytes.len() as u64);
+            drop(rings);
+            self.output.taken.notify_waiters();
+            return Some(chunk);
+        }
+        None
+    }
+
+    /// Whether this follower was too slow for too long.
+    pub fn is_cut(&self) -> bool {
+        self.cursor.cut.get()
+    }
+
+    /// Completes when something was added after this call.
+    pub fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.output.added.notified()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.cursor.cut.set(true);
+        self.output.taken.notify_waiters();
+    }
+}
+
+/// `bytes` without the begun UTF-8 character that a cut at `max` leaves at its end: clients decode
+/// chunk by chunk.
+fn whole_characters(bytes: &[u8], max: usize) -> &[u8] {
+    if bytes.len() < max {
+        return bytes;
+    }
+    let begun = bytes
+        .iter()
+        .rev()
+        .take(4)
+        .position(|byte| byte & 0b1100_0000 != 0b1000_0000);
+    match begun {
+        Some(back) if bytes[bytes.len() - 1 - back].leading_ones() as usize > back + 1 => {
+            &bytes[..bytes.len() - 1 - back]
+        }
+        _ => bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_between_characters() {
+        let text = "aé€😀".as_bytes();
+        for max in 1..=text.len() {
+            let kept = whole_characters(&text[..max], max);
+            assert!(std::str::from_utf8(kept).is_ok(), "{max}");
+        }
+        assert_eq!(
+            whole_characters(&[0xff; 8], 8).len(),
+            7,
+            "not UTF-8: still goes on"
+        );
+        assert_eq!(whole_characters(&[0x80; 8], 8).len(), 8);
+    }
+
+    #[tokio::test]
+    async fn a_process_without_followers_never_waits() {
+        let output = Rc::new(Output::new(Rc::default()));
+        for _ in 0..64 {
+            output.push(Kind::Stdout, &[b'x'; PIPE_CHUNK]).await;
+        }
+        assert_eq!(output.len(), CAPACITY);
+        let late = output.follow([Some(0), None, None]);
+        assert_eq!(
+            late.take().expect("kept").offset,
+            (64 * PIPE_CHUNK - CAPACITY) as u64
+        );
+        output.clear();
+        assert_eq!(output.budget.0.get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_follower_that_takes_nothing_is_cut_off() {
+        let output = Rc::new(Output::new(Rc::default()));
+        let slow = output.follow([None; 3]);
+        let mut taken = 0;
+        for _ in 0..16 {
+            output.push(Kind::Stdout, &[b'x'; PIPE_CHUNK]).await;
+        }
+        assert!(slow.is_cut());
+        while let Some(chunk) = slow.take() {
+            taken += chunk.bytes.len();
+        }
+        assert_eq!(taken, CAPACITY);
+    }
+}

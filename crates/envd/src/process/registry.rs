@@ -1,0 +1,144 @@
+//! The processes that can be named in a request: the live ones, and for a while those that ended.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::process::Resource;
+use tokio::time::Instant;
+
+use super::cgroup::{Cgroup, Cgroups};
+use super::handle::Process;
+use super::messages::Selector;
+use super::output::Budget;
+use crate::connect::Error;
+
+/// How long an end is remembered, so that a late Connect still learns of it.
+pub const REMEMBERED: Duration = Duration::from_secs(30);
+/// Ends that are remembered at most.
+const MAX_ENDED: usize = 1024;
+/// Output of ended processes that is kept at most, in bytes.
+const MAX_ENDED_OUTPUT: usize = 8 * 1024 * 1024;
+
+/// All processes.
+pub struct Processes {
+    live: RefCell<BTreeMap<u32, Rc<Process>>>,
+    ended: RefCell<VecDeque<(Instant, Rc<Process>)>>,
+    cgroups: Option<Cgroups>,
+    pub budget: Rc<Budget>,
+    /// The limit of open files that processes get: the one that the agent itself was given.
+    pub open_files: (u64, u64),
+}
+
+impl Processes {
+    pub fn new(cgroup_root: Option<&Path>) -> Rc<Self> {
+        let cgroups = cgroup_root.and_then(|root| {
+            Cgroups::new(root)
+                .inspect_err(|error| {
+                    eprintln!("envd: no cgroups below {}: {error}", root.display())
+                })
+                .ok()
+        });
+        let limit = rustix::process::getrlimit(Resource::Nofile);
+        Rc::new(Processes {
+            live: RefCell::default(),
+            ended: RefCell::default(),
+            cgroups,
+            budget: Rc::default(),
+            open_files: (
+                limit.current.unwrap_or(u64::MAX),
+                limit.maximum.unwrap_or(u64::MAX),
+            ),
+        })
+    }
+
+    /// A cgroup for a new process; `None` where there are none.
+    pub fn new_cgroup(&self) -> Option<Cgroup> {
+        let cgroups = self.cgroups.as_ref()?;
+        cgroups
+            .create()
+            .inspect_err(|error| eprintln!("envd: Cannot make a cgroup: {error}"))
+            .ok()
+    }
+
+    pub fn add(&self, process: &Rc<Process>) {
+        self.live
+            .borrow_mut()
+            .insert(process.pid, Rc::clone(process));
+    }
+
+    /// Moves a process to those that ended.
+    pub fn has_ended(&self, process: &Rc<Process>) {
+        self.live.borrow_mut().remove(&process.pid);
+        let mut ended = self.ended.borrow_mut();
+        ended.push_back((Instant::now(), Rc::clone(process)));
+        if ended.len() > MAX_ENDED {
+            ended.pop_front();
+        }
+        let mut kept: usize = ended.iter().map(|(_, process)| process.output.len()).sum();
+        for (_, oldest) in ended.iter() {
+            if kept <= MAX_ENDED_OUTPUT {
+                break;
+            }
+            kept -= oldest.output.len();
+            oldest.output.clear();
+        }
+    }
+
+    /// Forgets the ends that were remembered for long enough.
+    pub fn forget_old(&self) {
+        let mut ended = self.ended.borrow_mut();
+        while ended
+            .front()
+            .is_some_and(|(at, _)| at.elapsed() >= REMEMBERED)
+        {
+            ended.pop_front();
+        }
+    }
+
+    /// The live processes, by their pid.
+    pub fn live(&self) -> Vec<Rc<Process>> {
+        self.live.borrow().values().cloned().collect()
+    }
+
+    /// The live process that is meant.
+    pub fn find_live(&self, selector: &Selector) -> Result<Rc<Process>, Error> {
+        let live = self.live.borrow();
+        match (selector.pid, &selector.tag) {
+            (Some(pid), _) => live
+                .get(&pid)
+                .cloned()
+                .ok_or_else(|| Error::not_found(format!("there is no process {pid}"))),
+            (None, Some(tag)) => {
+                let found = live
+                    .values()
+                    .find(|process| process.tag.as_deref() == Some(tag));
+                found.cloned().ok_or_else(|| {
+                    Error::not_found(format!("there is no process with the tag '{tag}'"))
+                })
+            }
+            (None, None) => Err(Error::invalid("process needs a pid or a tag")),
+        }
+    }
+
+    /// The process that is meant, which may have ended lately.
+    pub fn find(&self, selector: &Selector) -> Result<Rc<Process>, Error> {
+        self.find_live(selector).or_else(|error| {
+            self.forget_old();
+            let ended = self.ended.borrow();
+            let meant = |process: &&Rc<Process>| match selector.pid {
+                Some(pid) => process.pid == pid,
+                None => selector.tag.is_some() && process.tag == selector.tag,
+            };
+            ended
+                .iter()
+                .rev()
+                .map(|(_, process)| process)
+                .find(meant)
+                .cloned()
+                .ok_or(error)
+        })
+    }
+}
