@@ -35,7 +35,8 @@ export function errorOfCall(thrown: unknown): WrennError {
   if (thrown instanceof WrennError) return thrown;
   const error = ConnectError.from(thrown);
   const code = CODE_OF_CONNECT[error.code] ?? "sandbox_unreachable";
-  return new WrennError(code, error.rawMessage, { cause: error });
+  const message = code === "sandbox_unreachable" ? `Cannot reach the guest: ${error.rawMessage}` : error.rawMessage;
+  return new WrennError(code, message, { cause: error });
 }
 
 const CODE_OF_CONNECT: Partial<Record<Code, ErrorCode>> = {

@@ -93,7 +93,8 @@ export class ShimProcess {
       const attached = await ShimProcess.attach(supervisionDirectory, signal);
       if (attached !== undefined) return attached;
     } catch (error) {
-      child.kill("SIGTERM"); // the shim takes its VM with it
+      const ended = once(child, "exit");
+      if (child.kill("SIGTERM")) await ended; // the shim takes its VM with it
       throw error;
     }
     throw new WrennError(
@@ -116,12 +117,15 @@ export class ShimProcess {
     }
     const { promise: first, resolve: onFirst } = Promise.withResolvers<number | undefined>();
     const { promise: exited, resolve: onExit } = Promise.withResolvers<VmExit>();
-    createInterface({ input: socket }).on("line", (line) => {
-      const state = JSON.parse(line) as StateLine;
-      if (state.state === "running") onFirst(state.pid);
-      else if (state.state === "exited") onExit(exitOf(state));
-    });
-    socket.on("error", () => undefined); // "close" follows
+    const ignore = (): void => undefined; // "close" follows
+    socket.on("error", ignore);
+    createInterface({ input: socket })
+      .on("line", (line) => {
+        const state = JSON.parse(line) as StateLine;
+        if (state.state === "running") onFirst(state.pid);
+        else if (state.state === "exited") onExit(exitOf(state));
+      })
+      .on("error", ignore); // readline emits its input's errors too
     const onClose = (): void => {
       onFirst(undefined);
       void readExitRecord(supervisionDirectory).then(onExit);

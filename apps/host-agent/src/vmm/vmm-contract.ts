@@ -33,7 +33,8 @@ export function describeVmmContract(name: string, make: () => Promise<{ vmm: Vmm
     const state = (): string => join(root, "state");
 
     async function place(): Promise<VmPlacement> {
-      const supervisionDirectory = join(root, `vm${sequence++}`);
+      const number = sequence++;
+      const supervisionDirectory = join(root, `vm${number}`);
       const directory = join(supervisionDirectory, "own");
       await mkdir(directory, { recursive: true });
       await chown(directory, UID, UID);
@@ -45,7 +46,7 @@ export function describeVmmContract(name: string, make: () => Promise<{ vmm: Vmm
         signal(),
       );
       return {
-        name: `contract-${process.pid}-${sequence}`,
+        name: `contract-${process.pid}-${number}`,
         directory,
         supervisionDirectory,
         networkNamespace: undefined,

@@ -32,7 +32,9 @@ export class QmpClient {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    createInterface({ input: socket }).on("line", (line) => this.#onLine(line));
+    createInterface({ input: socket })
+      .on("line", (line) => this.#onLine(line))
+      .on("error", (error: Error) => this.#close(error)); // readline emits its input's errors too
     socket.on("error", (error) => this.#close(error));
     socket.on("close", () => this.#close(new Error("the monitor closed the connection")));
   }
