@@ -8,6 +8,7 @@ import { defineConfig } from "vitest/config";
  *                   with the leak gate after every test
  */
 const everywhere = ["**/node_modules/**", "target/**"];
+const setupFiles = ["./tools/test/property-tests.ts"];
 
 export default defineConfig({
   test: {
@@ -15,6 +16,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
+          setupFiles,
           include: ["**/*.test.ts"],
           exclude: [...everywhere, "**/*.host.test.ts", "**/*.vm.test.ts"],
         },
@@ -22,6 +24,7 @@ export default defineConfig({
       {
         test: {
           name: "host",
+          setupFiles,
           include: ["**/*.host.test.ts"],
           exclude: everywhere,
           fileParallelism: false,
@@ -32,6 +35,7 @@ export default defineConfig({
       {
         test: {
           name: "vm",
+          setupFiles,
           include: ["**/*.vm.test.ts"],
           exclude: everywhere,
           fileParallelism: false,

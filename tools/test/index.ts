@@ -1,3 +1,1 @@
-export async function runTests(_options: object): Promise<number> {
-  return 0;
-}
+export { runTests, type TestOptions } from "./run-tests.ts";

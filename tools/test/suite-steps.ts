@@ -1,0 +1,96 @@
+/** The steps that run tests. */
+import { readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { countCargoTests, failedCargoTests } from "./cargo-results.ts";
+import { MEMORY_GUARD } from "./check-steps.ts";
+import { runChild } from "./child.ts";
+import { add, NONE } from "./counts.ts";
+import type { Part, Step, StepContext, StepResult } from "./step.ts";
+import type { VitestReport } from "./vitest-reporter.ts";
+
+const MINUTE = 60_000;
+/** How much longer the full run may take. */
+const FULL_FACTOR = 4;
+
+function cargoSuite(name: string, argv: readonly string[], env: Record<string, string> = {}): Step {
+  return {
+    name,
+    part: "rust",
+    async run(context) {
+      if (context.pattern !== undefined) return { counts: NONE, failures: [] }; // a path of a TypeScript test
+      const { ok, how, output } = await runChild({
+        argv: ["cargo", "test", "--locked", "--no-fail-fast", ...argv],
+        cwd: context.root,
+        env: { ...context.env, ...env },
+        deadlineMs: 15 * MINUTE,
+        signal: context.signal,
+      });
+      const counts = countCargoTests(output);
+      const failures = failedCargoTests(output);
+      // a compiler error or a crash of a test binary has no result line
+      if (ok || counts.failed > 0) return { counts, failures, output };
+      return { counts: add(counts, { ...NONE, failed: 1 }), failures: [`cargo test: ${how}`], output };
+    },
+  };
+}
+
+function vitestSuite(project: Extract<Part, "unit" | "host" | "vm">, deadlineMs: number): Step {
+  return {
+    name: project,
+    part: project,
+    needsRoot: project !== "unit",
+    async run(context) {
+      const report = join(tmpdir(), `wrenn-test-${process.pid}-${project}.json`);
+      try {
+        const { ok, how } = await runChild({
+          argv: vitestArgv(project, context),
+          cwd: context.root,
+          env: { ...context.env, WRENN_TEST_REPORT: report },
+          deadlineMs: deadlineMs * (context.full ? FULL_FACTOR : 1),
+          signal: context.signal,
+          stream: true,
+        });
+        return summarise(project, ok, how, await readReport(report));
+      } finally {
+        await rm(report, { force: true });
+      }
+    },
+  };
+}
+
+function vitestArgv(project: string, { root, shard, pattern }: StepContext): [string, ...string[]] {
+  return [
+    process.execPath,
+    join(root, "node_modules/vitest/vitest.mjs"),
+    "run",
+    `--project=${project}`,
+    "--passWithNoTests",
+    "--reporter=default",
+    `--reporter=${join(root, "tools/test/vitest-reporter.ts")}`,
+    ...(shard === undefined ? [] : [`--shard=${shard}`]),
+    ...(pattern === undefined ? [] : [pattern]),
+  ];
+}
+
+async function readReport(path: string): Promise<VitestReport | undefined> {
+  try {
+    return JSON.parse(await readFile(path, "utf8")) as VitestReport;
+  } catch {
+    return undefined; // it did not come that far, or had no files to run
+  }
+}
+
+function summarise(project: string, ok: boolean, how: string, report: VitestReport | undefined): StepResult {
+  const { passed = 0, failed = 0, skipped = 0, failures = [] } = report ?? {};
+  if (ok || failed > 0) return { counts: { passed, failed, skipped }, failures };
+  return { counts: { passed, failed: failed + 1, skipped }, failures: [...failures, `vitest ${project}: ${how}`] };
+}
+
+export const SUITE_STEPS: readonly Step[] = [
+  cargoSuite("cargo test", ["--workspace"]),
+  cargoSuite("cargo test (memory-guard)", MEMORY_GUARD, { RUSTFLAGS: "" }),
+  vitestSuite("unit", 5 * MINUTE),
+  vitestSuite("host", 10 * MINUTE),
+  vitestSuite("vm", 25 * MINUTE),
+];
