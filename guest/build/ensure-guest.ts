@@ -1,6 +1,6 @@
 /** Builds the guest, or finds it built. */
 import { createHash } from "node:crypto";
-import { access, chmod, mkdir, readdir, readFile } from "node:fs/promises";
+import { access, chmod, mkdir, readdir, readFile, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { remove, statIfExists, writeFileAtomic } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
@@ -52,7 +52,8 @@ export interface EnsureGuestOptions {
 export async function ensureGuest(options: EnsureGuestOptions): Promise<GuestManifest> {
   const { stateDirectory, progress, signal } = options;
   await requireEnvd(options.envdPath);
-  const guestDirectory = join(stateDirectory, "guest");
+  // Its own path, not that of a link to it: the manifest names files by it, also for other state directories.
+  const guestDirectory = await realpath(join(stateDirectory, "guest")).catch(() => join(stateDirectory, "guest"));
   const stepsDirectory = join(guestDirectory, "steps");
 
   const ready = await findGuest(options, stepsDirectory);
