@@ -107,6 +107,7 @@ export class Supervisor {
       }
       this.#record.state = "ready";
       this.#publish();
+      await this.#writes; // who waits for the start reads the record next
     } catch (error) {
       await this.stop();
       throw error;
