@@ -12,14 +12,16 @@ const PATIENCE = 5;
 
 let internet: SimulatedInternet;
 let platform: Platform;
+const cleanups = new AsyncDisposableStack();
 
 beforeAll(async () => {
   internet = await startSimulatedInternet();
+  cleanups.defer(() => internet.stop());
   platform = await startPlatform({ WRENN_UPLINK: internet.uplinkInterface, WRENN_DNS: internet.resolverAddress });
+  cleanups.defer(() => platform.stop());
 });
 afterAll(async () => {
-  await platform.stop();
-  await internet.stop();
+  await cleanups.disposeAsync();
 });
 afterEach(async () => {
   const { body } = await platform.request("GET", "/v1/sandboxes");

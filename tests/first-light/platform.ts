@@ -62,7 +62,11 @@ export async function startPlatform(settings: NodeJS.ProcessEnv = {}): Promise<P
     return { code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() };
   };
   const up = await wrenn(["up", "--detach"]);
-  if (up.code !== 0) throw new Error(`wrenn up --detach: ${up.code}\n${up.stdout.toString()}\n${up.stderr}`);
+  if (up.code !== 0) {
+    await wrenn(["down", "--destroy"]);
+    await rm(directory, { recursive: true, force: true });
+    throw new Error(`wrenn up --detach: ${up.code}\n${up.stdout.toString()}\n${up.stderr}`);
+  }
   const { api_key: apiKey } = JSON.parse(await readFile(join(directory, "secrets/api-key.json"), "utf8")) as {
     api_key: string;
   };
