@@ -41,8 +41,8 @@ export class HostNetwork {
   }
 
   /** Networks and addresses that guests may not reach as things are. */
-  async closed(): Promise<string[]> {
-    const routes = await readRoutes();
+  closed(): string[] {
+    const routes = readRoutes();
     return closedBy(routes, this.#uplink(routes));
   }
 
@@ -50,7 +50,7 @@ export class HostNetwork {
   async refresh(resolver: string | undefined = this.#resolver): Promise<void> {
     await this.#alone(async () => {
       this.#resolver = resolver;
-      const facts = await this.#facts();
+      const facts = this.#facts();
       if (JSON.stringify(facts) !== this.#installed) await this.#install(facts);
     });
   }
@@ -58,7 +58,7 @@ export class HostNetwork {
   /** Turns forwarding on again where somebody turned it off: writing the global switch does that to every interface. */
   async keepForwarding(): Promise<void> {
     await this.#alone(async () => {
-      const { ways } = await this.#facts();
+      const { ways } = this.#facts();
       for (const name of [...ways, ...(await veths(interfaceGroup(this.#options.firstIndex)))]) {
         if (await forwards(name)) continue;
         await setForwarding(name, true);
@@ -70,7 +70,7 @@ export class HostNetwork {
   /** Looks whether our table is still there and nobody else drops our packets, and repairs both. */
   async repair(): Promise<void> {
     await this.#alone(async () => {
-      const facts = await this.#facts();
+      const facts = this.#facts();
       const ruleset = await readRuleset();
       if (JSON.stringify(facts) === this.#installed && ruleset.chains.some(({ table }) => table === this.#table))
         await this.#admit(facts, ruleset);
@@ -89,8 +89,8 @@ export class HostNetwork {
     });
   }
 
-  async #facts(): Promise<Facts> {
-    const routes = await readRoutes();
+  #facts(): Facts {
+    const routes = readRoutes();
     const uplink = this.#uplink(routes);
     return {
       uplink,

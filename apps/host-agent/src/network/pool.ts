@@ -13,9 +13,10 @@ import { DEFAULT_LIMITS, type SlotLimits } from "./limits.ts";
 import type { NetworkPool, Slot, SlotCounters } from "./network.ts";
 import { ResolverChoice } from "./resolver-choice.ts";
 import { usableResolvers } from "./resolvers.ts";
+import { readRoutes } from "./routes.ts";
 import { missingParts } from "./slot-inspection.ts";
 import { SlotRecords } from "./slot-records.ts";
-import { isTaken, makeSlot, takeSlotDown } from "./slot-steps.ts";
+import { clashOf, makeSlot, takeSlotDown } from "./slot-steps.ts";
 import { watch } from "./watch.ts";
 
 /** How a pool is made; the names in brackets are the variables of the configuration. */
@@ -32,6 +33,8 @@ export interface NetworkPoolOptions {
   uidFirst: number;
   /** Resolvers for the guests, best first (`WRENN_DNS`, else `discoverResolvers()`). */
   resolvers: readonly string[];
+  /** With several resolvers: how often it is checked that the one in use answers; 30 s unless told. */
+  resolverCheckMs?: number;
   /** Interface towards the internet; that of the default route unless told. */
   uplink?: string;
   ranges?: AddressRanges;
@@ -57,7 +60,7 @@ export async function createNetworkPool(options: NetworkPoolOptions): Promise<Ne
   const host = new HostNetwork({ firstIndex, count, ranges, uplink, logger });
   const resolvers = usableResolvers(options.resolvers);
   if (resolvers.length === 0) logger.warn({ resolvers: options.resolvers }, "no usable resolver: guests have no DNS");
-  const choice = new ResolverChoice(resolvers);
+  const choice = new ResolverChoice(resolvers, options.resolverCheckMs);
   await host.refresh(await choice.choose());
   choice.watch(async (resolver) => host.refresh(resolver));
   const watches = [
@@ -109,7 +112,8 @@ class Pool implements NetworkPool {
   readonly #ready: SlotPlan[] = [];
   readonly #waiters: Waiter[] = [];
   readonly #making = new Set<Promise<void>>();
-  readonly #foreign = new Set<number>();
+  /** Indices that cannot be used now, and why. */
+  readonly #clashes = new Map<number, string>();
   #lastIndex: number;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
@@ -231,10 +235,7 @@ class Pool implements NetworkPool {
     ) {
       const slot = this.#nextFree();
       if (slot === undefined) {
-        const { count } = this.#options;
-        const error = new WrennError("capacity", `Cannot take a network slot: all ${count} are in use`, {
-          hint: "Destroy sandboxes or raise WRENN_SLOT_COUNT",
-        });
+        const error = this.#capacityError();
         for (const waiter of this.#waiters.splice(this.#making.size)) waiter.reject(error);
         return;
       }
@@ -255,7 +256,7 @@ class Pool implements NetworkPool {
     try {
       await this.#host.refresh();
       const rules = {
-        closed: await this.#host.closed(),
+        closed: this.#host.closed(),
         limits: this.#limits,
         resolverAlias: resolverAlias(this.#ranges),
       };
@@ -303,26 +304,35 @@ class Pool implements NetworkPool {
   /** The next index that nothing of ours, and nothing foreign, uses; they go round, so that one rests before it is used again. */
   #nextFree(): SlotPlan | undefined {
     const { firstIndex, count } = this.#options;
+    const routes = readRoutes();
     for (let step = 0; step < count; step++) {
       const index = firstIndex + ((this.#lastIndex + 1 + step - firstIndex) % count);
       if (this.#taken.has(index) || this.#leftovers.has(index)) continue;
       const slot = this.#plan(index);
-      if (isTaken(slot)) {
-        this.#skip(slot);
-        continue;
+      const clash = clashOf(slot, routes);
+      if (clash === undefined) {
+        this.#lastIndex = index;
+        this.#clashes.delete(index);
+        return slot;
       }
-      this.#lastIndex = index;
-      return slot;
+      if (!this.#clashes.has(index))
+        this.#options.logger.warn({ index, clash }, "skipping a network slot: somebody else uses what it needs");
+      this.#clashes.set(index, clash);
     }
     return undefined;
   }
 
-  #skip({ index, namespaceName, vethName }: SlotPlan): void {
-    if (this.#foreign.has(index)) return;
-    this.#foreign.add(index);
-    this.#options.logger.warn(
-      { index, namespaceName, vethName },
-      "skipping a network slot: its names are in use by something that we have no record of",
+  #capacityError(): WrennError {
+    const { firstIndex, count } = this.#options;
+    const example = [...this.#clashes][0];
+    const clashes =
+      example === undefined ? "" : `; ${this.#clashes.size} cannot be used, slot ${example[0]} because ${example[1]}`;
+    return new WrennError(
+      "capacity",
+      `Cannot take a network slot: none of ${firstIndex} to ${firstIndex + count - 1} is free${clashes}`,
+      {
+        hint: "Destroy sandboxes, or give the platform other slots with WRENN_SLOT_FIRST and WRENN_SLOT_COUNT",
+      },
     );
   }
 

@@ -2,7 +2,7 @@
  * The host's routes, read from `/proc/net/route` (the main table; proc_pid_net(5)): no process, so
  * they can be looked at whenever a slot is made.
  */
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { addressToNumber, numberToAddress } from "./addresses.ts";
 
 /** One route of the main table. */
@@ -16,8 +16,8 @@ export interface Route {
 }
 
 /** The routes of the network namespace that this process is in. */
-export async function readRoutes(): Promise<Route[]> {
-  return parseRoutes(await readFile("/proc/net/route", "utf8"));
+export function readRoutes(): Route[] {
+  return parseRoutes(readFileSync("/proc/net/route", "utf8"));
 }
 
 /** Reads the text of `/proc/net/route`. */

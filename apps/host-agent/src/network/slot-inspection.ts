@@ -4,7 +4,6 @@ import type { SlotPlan } from "./addresses.ts";
 import { interfaceGroup } from "./host-rules.ts";
 import { GATEWAY_ADDRESS, GATEWAY_MAC_ADDRESS } from "./network.ts";
 import { readRuleset } from "./nft.ts";
-import { isTaken } from "./slot-steps.ts";
 
 /** One interface of `ip -json address`. */
 interface Link {
@@ -28,7 +27,6 @@ const NEEDED_CHAINS = [
 
 /** What of a slot is missing or not as it should be, in words; nothing when it is whole. */
 export async function missingParts(slot: SlotPlan, firstIndex: number): Promise<string[]> {
-  if (!isTaken(slot)) return ["namespace", "veth"];
   try {
     const [onHost, inNamespace, { chains }] = await Promise.all([
       links(["-details", "-json", "address", "show", "dev", slot.vethName]),

@@ -21,6 +21,7 @@ import {
   GUEST_PREFIX_LENGTH,
 } from "./network.ts";
 import { inside, loadRules } from "./nft.ts";
+import { contains, type Route } from "./routes.ts";
 import type { SlotRecords } from "./slot-records.ts";
 
 /** What a slot is made with. */
@@ -54,9 +55,19 @@ export async function takeSlotDown(slot: SlotPlan, context: SlotContext): Promis
   if (errors.length > 0) throw joined(`Cannot take down network slot ${slot.index}`, errors);
 }
 
-/** True when something that slot `index` would be made of is there already: another's, when no record says otherwise. */
-export function isTaken(slot: SlotPlan): boolean {
-  return existsSync(slot.namespacePath) || existsSync(`/sys/class/net/${slot.vethName}`);
+/** Why a slot without a record cannot be made: what of it somebody else has; undefined when nothing. */
+export function clashOf(
+  { namespacePath, vethName, hostAddress, vethAddress }: SlotPlan,
+  routes: readonly Route[],
+): string | undefined {
+  if (existsSync(namespacePath)) return `${namespacePath} exists`;
+  if (existsSync(`/sys/class/net/${vethName}`)) return `interface ${vethName} exists`;
+  // a wider route, a company's 10.0.0.0/8 for example, goes on working around our addresses
+  const route = routes.find(
+    ({ destination, prefixLength }) =>
+      prefixLength >= 16 && [hostAddress, vethAddress].some((address) => contains(destination, prefixLength, address)),
+  );
+  return route && `${route.destination}/${route.prefixLength} is routed to ${route.interfaceName}`;
 }
 
 interface Step {
