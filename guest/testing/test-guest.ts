@@ -1,0 +1,61 @@
+/**
+ * The guest for tests: one directory per machine, so that it is built once, and directories of one's
+ * own that borrow its finished steps.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdir, mkdtemp, readdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { ensureGuest, type EnsureGuestOptions } from "../build/ensure-guest.ts";
+import { progressFor, type GuestProgress } from "../build/progress.ts";
+
+export const REPOSITORY = join(import.meta.dirname, "../..");
+const RELEASE = join(REPOSITORY, "target/x86_64-unknown-linux-gnu/release");
+export const ENVD_PATH = join(RELEASE, "envd");
+export const SHIM_PATH = join(RELEASE, "wrenn-shim");
+export const SHARED_DIRECTORY = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
+
+/** Builds the shared guest if it is not there; its options can be used again. */
+export async function sharedGuest(): Promise<EnsureGuestOptions> {
+  const options: EnsureGuestOptions = {
+    stateDirectory: SHARED_DIRECTORY,
+    envdPath: ENVD_PATH,
+    progress: progressFor(process.stderr),
+    signal: new AbortController().signal,
+  };
+  await ensureGuest(options);
+  return options;
+}
+
+/** A new state directory that has the shared guest's finished steps of these names, hard-linked. */
+export async function borrowSteps(names: readonly string[]): Promise<string> {
+  await sharedGuest();
+  const stateDirectory = await mkdtemp(join(dirname(SHARED_DIRECTORY), "wrenn-guest-test-"));
+  const steps = join(stateDirectory, "guest/steps");
+  await mkdir(steps, { recursive: true });
+  for (const step of await readdir(join(SHARED_DIRECTORY, "guest/steps"))) {
+    if (!names.some((name) => step.startsWith(`${name}-`))) continue;
+    const copied = spawnSync("cp", ["--archive", "--link", join(SHARED_DIRECTORY, "guest/steps", step), steps]);
+    if (copied.status !== 0) throw new Error(`Cannot link ${step}: ${copied.stderr.toString()}`);
+  }
+  return stateDirectory;
+}
+
+/** A progress that keeps the names of the steps that were built, and the notes. */
+export function recordProgress(
+  onStep: (name: string) => void = () => {},
+): GuestProgress & { steps: string[]; notes: string[] } {
+  const steps: string[] = [];
+  const notes: string[] = [];
+  return {
+    steps,
+    notes,
+    step(name) {
+      steps.push(name);
+      onStep(name);
+    },
+    update() {},
+    done() {},
+    failed() {},
+    note: (text) => notes.push(text),
+  };
+}
