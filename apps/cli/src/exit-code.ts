@@ -19,6 +19,8 @@ export const EXIT = {
   runFailed: 125,
   commandNotExecutable: 126,
   commandNotFound: 127,
+  /** `run`: nobody reads the output any more; as if SIGPIPE had ended the command. */
+  outputClosed: 141,
 } as const;
 
 /** The exit code of a command that failed with `error`. */

@@ -49,8 +49,7 @@ export async function runInSandbox(
           break;
         case "stdout":
         case "pty":
-          if (!output.json && !(await writeAll(process.stdout, decode(event))))
-            await stream.send({ type: "signal", signal: "SIGPIPE" });
+          if (!output.json && !(await writeAll(process.stdout, decode(event)))) return EXIT.outputClosed;
           break;
         case "stderr":
           if (!output.json) await writeAll(process.stderr, decode(event));
@@ -63,7 +62,7 @@ export async function runInSandbox(
     }
     return EXIT.runFailed;
   } catch (thrown) {
-    return commandError(context, WrennError.from(thrown));
+    return commandError(context, command, WrennError.from(thrown));
   } finally {
     terminal?.[Symbol.dispose](); // before standard input is given up
     forwarded.abort();
@@ -89,13 +88,15 @@ function startFrame({ argv, cwd, user, envs, timeoutSec, tty }: SandboxCommand):
 }
 
 /** The exit code of a command that did not exit by itself, when that says enough; else throws. */
-function commandError({ output }: CommandContext, error: WrennError): number {
+function commandError({ output }: CommandContext, { timeoutSec }: SandboxCommand, error: WrennError): number {
   if (error.code === "command_failed") {
     output.error(error);
     return /not found|no such file/i.test(error.message) ? EXIT.commandNotFound : EXIT.commandNotExecutable;
   }
-  if (error.code === "timeout") {
-    output.error(error);
+  if (error.code === "timeout" && timeoutSec !== undefined) {
+    output.error(
+      new WrennError("timeout", `Stopped the command: it did not end within ${timeoutSec} s`, { cause: error }),
+    );
     return EXIT.commandTimeout;
   }
   throw error;

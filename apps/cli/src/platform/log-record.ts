@@ -20,7 +20,7 @@ export function parseLogLine(line: string, level = 30, now = Date.now()): LogRec
     try {
       const value = JSON.parse(line) as Partial<LogRecord>;
       if (typeof value.level === "number") {
-        return { ...value, level: value.level, time: Number(value.time ?? now), msg: String(value.msg ?? "") };
+        return { ...value, level: value.level, time: parseTime(value.time) ?? now, msg: value.msg ?? "" };
       }
     } catch {
       // not JSON after all
@@ -33,6 +33,12 @@ export function parseLogLine(line: string, level = 30, now = Date.now()): LogRec
   return { level, time: now, msg: line };
 }
 
+/** pino writes milliseconds or RFC 3339, as it is told. */
+function parseTime(time: unknown): number | undefined {
+  const value = typeof time === "string" ? Date.parse(time) : typeof time === "number" ? time : Number.NaN;
+  return Number.isNaN(value) ? undefined : value;
+}
+
 const LEVEL_NAMES: Record<number, string> = { 20: "debug", 40: "warn", 50: "error", 60: "fatal" };
 /** Fields that a reader of one process's log does not need. */
 const LEFT_OUT = new Set(["level", "time", "msg", "pid", "hostname", "process", "name", "v", "err", "operation"]);
@@ -43,8 +49,17 @@ export function formatRecord(record: LogRecord): string {
   const words = [LEVEL_NAMES[record.level], typeof operation === "string" ? operation : undefined, record.msg];
   const fields = Object.entries(record)
     .filter(([name, value]) => !LEFT_OUT.has(name) && value !== undefined && value !== null)
-    .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+    .map(([name, value]) => `${name}=${formatField(name, value)}`);
   const failure = record["err"] as { message?: string; stack?: string } | undefined;
   if (failure?.message !== undefined && !record.msg.includes(failure.message)) fields.push(`err=${failure.message}`);
   return [...words.filter(Boolean), ...fields].join(" ");
+}
+
+function formatField(name: string, value: unknown): string {
+  if (typeof value === "number" && !Number.isInteger(value)) return value.toFixed(1);
+  if (typeof value !== "object" || value === null) return String(value);
+  const { method, url, statusCode } = value as { method?: string; url?: string; statusCode?: number };
+  if (name === "req" && method !== undefined) return `${method} ${url}`;
+  if (name === "res" && statusCode !== undefined) return String(statusCode);
+  return JSON.stringify(value);
 }
