@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { connectDatabase, type Database } from "./connect.ts";
@@ -43,8 +44,26 @@ describe("migrate()", () => {
   it("refuses a database of a newer release", async () => {
     const database = await connect();
     await migrate(database);
-    await sql`insert into kysely_migration (name, timestamp) values ('9999-from-the-future', now()::text)`.execute(database);
-    await expect(migrate(database)).rejects.toMatchObject({ code: "internal", message: expect.stringContaining("9999-from-the-future") });
+    await sql`insert into kysely_migration (name, timestamp) values ('9999-from-the-future', now()::text)`.execute(
+      database,
+    );
+    await expect(migrate(database)).rejects.toMatchObject({
+      code: "internal",
+      message: expect.stringContaining("9999-from-the-future"),
+    });
+  });
+
+  it("makes the tables that docs/reference/database.md describes, and no others", async () => {
+    const database = await connect();
+    await migrate(database);
+    const { rows } = await sql<{
+      name: string;
+    }>`select tablename as name from pg_tables where schemaname = 'public'`.execute(database);
+    const text = readFileSync(new URL("../../../../docs/reference/database.md", import.meta.url), "utf8");
+    for (const { name } of rows) expect(text).toContain(`\`${name}\``);
+    const described = [...text.matchAll(/^\| `([a-z_]+)` \| [A-Z].*\|.*\|$/gm)].map((match) => match[1]);
+    for (const name of described) expect(rows.map((row) => row.name)).toContain(name);
+    expect(described.length).toBeGreaterThan(15);
   });
 
   it("has an index for every foreign key, so that deletes do not scan", async () => {
@@ -78,13 +97,21 @@ describe("the schema", () => {
     await migrate(database);
     const teams = [newId("team_"), newId("team_")] as const;
     for (const id of teams) await database.insertInto("teams").values({ id, name: "Team" }).execute();
-    const add = (teamId: string | null) => database.insertInto("templates").values({ id: newId("tpl_"), team_id: teamId, name: "base" }).execute();
+    const add = (teamId: string | null) =>
+      database
+        .insertInto("templates")
+        .values({ id: newId("tpl_"), team_id: teamId, name: "base" })
+        .execute();
     await add(null);
     await add(teams[0]);
     await add(teams[1]);
     await expect(add(null)).rejects.toMatchObject({ code: "23505", constraint: "templates_name" });
     await expect(add(teams[0])).rejects.toMatchObject({ code: "23505", constraint: "templates_name" });
-    await database.updateTable("templates").set({ deleted_at: new Date().toISOString() }).where("team_id", "=", teams[0]).execute();
+    await database
+      .updateTable("templates")
+      .set({ deleted_at: new Date().toISOString() })
+      .where("team_id", "=", teams[0])
+      .execute();
     await add(teams[0]);
   });
 });
@@ -92,7 +119,10 @@ describe("the schema", () => {
 describe("connectDatabase()", () => {
   it("gives timestamps with their microseconds, in UTC", async () => {
     const database = await connect();
-    const { rows } = await sql<{ at: string; n: number }>`select '2026-11-22 03:04:05.12+01'::timestamptz as at, 9007199254740991::bigint as n`.execute(database);
+    const { rows } = await sql<{
+      at: string;
+      n: number;
+    }>`select '2026-11-22 03:04:05.12+01'::timestamptz as at, 9007199254740991::bigint as n`.execute(database);
     expect(rows).toEqual([{ at: "2026-11-22T02:04:05.120000Z", n: 9_007_199_254_740_991 }]);
   });
 

@@ -23,8 +23,16 @@ export class TestServer {
   static async start(): Promise<TestServer> {
     const directory = await fs.mkdtemp(join(tmpdir(), "control-plane-db-"));
     await fs.chmod(directory, 0o711);
-    const server = await startEmbeddedPostgres({ stateDirectory: directory, signal: AbortSignal.timeout(60_000), log: () => undefined });
-    return new TestServer(directory, server, await connectDatabase({ url: server.databaseUrl, poolSize: 1, onIdleError: () => undefined }));
+    const server = await startEmbeddedPostgres({
+      stateDirectory: directory,
+      signal: AbortSignal.timeout(60_000),
+      log: () => undefined,
+    });
+    return new TestServer(
+      directory,
+      server,
+      await connectDatabase({ url: server.databaseUrl, poolSize: 1, onIdleError: () => undefined }),
+    );
   }
 
   /** Process id of the server, to be killed by tests of its failure. */

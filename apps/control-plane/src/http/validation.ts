@@ -62,9 +62,13 @@ function invalid(error: TLocalizedValidationError | undefined, value: unknown, w
 function invalidName(error: TLocalizedValidationError, what: string): WrennError {
   const [name = "", ...parents] = error.instancePath.slice(1).split("/").reverse();
   const field = parents.reverse().join(".");
-  return new WrennError("invalid_request", `Cannot use the name ${JSON.stringify(name)} of ${field} in ${what}: it ${error.message}`, {
-    hint: "docs/reference/api.md describes every field",
-  });
+  return new WrennError(
+    "invalid_request",
+    `Cannot use the name ${JSON.stringify(name)} of ${field} in ${what}: it ${error.message}`,
+    {
+      hint: "docs/reference/api.md describes every field",
+    },
+  );
 }
 
 function allowed(error: TLocalizedValidationError): string {

@@ -1,0 +1,306 @@
+/**
+ * For tests: a host agent whose sandboxes are only records, to try the control plane against a world of
+ * lost calls, lost answers, late calls and deadlines. It serves the real protocol on a real socket.
+ * tests/control-plane/host-contract.ts holds it to what the real agent does.
+ */
+import { createServer, type Server } from "node:http";
+import { once } from "node:events";
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import type { ErrorCode } from "@wrenn/errors";
+import { hostagent } from "@wrenn/protocol";
+
+const { SandboxState } = hostagent;
+
+/** What becomes of the next call that changes a sandbox. */
+export type Fault =
+  /** Not executed; the caller sees a broken connection. */
+  | "lose-call"
+  /** Executed; the caller sees a broken connection. */
+  | "lose-answer"
+  /** Not executed yet: on `release`. The caller sees a broken connection at once. */
+  | "late"
+  /** Executed at once, answered on `release`. */
+  | "slow-answer"
+  /** Executed and answered on `release`. */
+  | "slow"
+  /** Refused. */
+  | "refuse";
+
+export interface ModelHostOptions {
+  socketPath: string;
+  token: string;
+  templates: { name: string; buildId: string }[];
+}
+
+export class ModelHost {
+  readonly sandboxes = new Map<string, hostagent.Sandbox>();
+  /** Ids that the control plane asked to destroy while they existed, in order, with the state they had. */
+  readonly destroyed: { id: string; state: hostagent.SandboxState }[] = [];
+  /** Applies to the next call that changes a sandbox. */
+  next: Fault | undefined;
+  readonly #options: ModelHostOptions;
+  readonly #server: Server;
+  readonly #watchers = new Set<(sandbox: hostagent.Sandbox) => void>();
+  #held: (() => void)[] = [];
+  #onHeld: () => void = () => undefined;
+  readonly #stop = new AbortController();
+
+  private constructor(options: ModelHostOptions) {
+    this.#options = options;
+    const handler = connectNodeAdapter({ routes: (router) => this.#routes(router), shutdownSignal: this.#stop.signal });
+    this.#server = createServer((request, response) => {
+      if (request.headers.authorization === `Bearer ${options.token}`) return handler(request, response);
+      response
+        .writeHead(401, { "content-type": "application/json" })
+        .end('{"code":"unauthenticated","message":"wrong token"}');
+    });
+  }
+
+  static async start(options: ModelHostOptions): Promise<ModelHost> {
+    const host = new ModelHost(options);
+    host.#server.listen(options.socketPath);
+    await once(host.#server, "listening");
+    return host;
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.release();
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await once(this.#server, "close");
+  }
+
+  /** Settles when a call is held back. */
+  async untilHeld(): Promise<void> {
+    if (this.#held.length > 0) return;
+    await new Promise<void>((resolve) => (this.#onHeld = resolve));
+  }
+
+  /** Lets everything that is held back happen. */
+  release(): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const go of held) go();
+  }
+
+  /** The host pauses a running sandbox by itself. */
+  pauseAtDeadline(id: string): void {
+    this.#change(id, SandboxState.RUNNING, (sandbox) =>
+      Object.assign(sandbox, { state: SandboxState.PAUSED, resumable: true }),
+    );
+  }
+
+  /** The host destroys a running sandbox by itself. */
+  destroyAtDeadline(id: string): void {
+    const sandbox = this.sandboxes.get(id);
+    if (sandbox?.state !== SandboxState.RUNNING) return;
+    this.sandboxes.delete(id);
+    this.#tell({ ...sandbox, state: SandboxState.GONE, reason: "its idle timeout ended" });
+  }
+
+  /** The VM of a running sandbox dies. */
+  crash(id: string): void {
+    this.#change(id, SandboxState.RUNNING, (sandbox) =>
+      Object.assign(sandbox, { state: SandboxState.FAILED, reason: "its VM died" }),
+    );
+  }
+
+  #change(id: string, from: hostagent.SandboxState, change: (sandbox: hostagent.Sandbox) => void): void {
+    const sandbox = this.sandboxes.get(id);
+    if (sandbox?.state !== from) return;
+    change(sandbox);
+    this.#tell(sandbox);
+  }
+
+  #tell(sandbox: hostagent.Sandbox): void {
+    for (const watcher of this.#watchers) watcher({ ...sandbox });
+  }
+
+  /** Executes a changing call as the armed fault says. */
+  async #execute<T>(work: () => T): Promise<T> {
+    const fault = this.next;
+    this.next = undefined;
+    switch (fault) {
+      case undefined:
+        return work();
+      case "lose-call":
+        throw lost();
+      case "lose-answer":
+        work();
+        throw lost();
+      case "late":
+        this.#hold(() => {
+          try {
+            work();
+          } catch {
+            // refused, and nobody is there to be told
+          }
+        });
+        throw lost();
+      case "slow-answer": {
+        const result = work();
+        await this.#untilReleased();
+        return result;
+      }
+      case "slow":
+        await this.#untilReleased();
+        return work();
+      case "refuse":
+        throw refusal(Code.ResourceExhausted, "capacity", "Cannot do it: no room");
+    }
+  }
+
+  async #untilReleased(): Promise<void> {
+    await new Promise<void>((resolve) => this.#hold(resolve));
+  }
+
+  #hold(go: () => void): void {
+    this.#held.push(go);
+    this.#onHeld();
+  }
+
+  #routes(router: ConnectRouter): void {
+    router.service(hostagent.HostAgentService, {
+      getHost: () => ({
+        version: "0",
+        vmm: "model",
+        accelerator: "none",
+        vcpus: 2,
+        memoryTotalMib: 4_096n,
+        templates: this.#options.templates.map(({ name, buildId }) => ({
+          name,
+          buildId,
+          defaultResources: { vcpus: 1, memoryMib: 512, diskMib: 2_048 },
+          sizeBytes: 1n,
+        })),
+      }),
+      createSandbox: (request) => this.#execute(() => this.#create(request)),
+      getSandbox: ({ id }) => ({ sandbox: this.#find(id) }),
+      listSandboxes: () => ({ sandboxes: [...this.sandboxes.values()].toSorted((a, b) => (a.id < b.id ? -1 : 1)) }),
+      destroySandbox: (request) => this.#execute(() => this.#destroy(request)),
+      pauseSandbox: (request) => this.#execute(() => this.#pause(request)),
+      resumeSandbox: (request) => this.#execute(() => this.#resume(request)),
+      setSandboxDeadline: ({ id, incarnation, deadline }) => {
+        const sandbox = this.#current(id, incarnation);
+        if (deadline !== undefined) sandbox.deadline = deadline;
+        return { sandbox };
+      },
+      watchSandboxes: (_, { signal }) => this.#watch(AbortSignal.any([signal, this.#stop.signal])),
+    });
+  }
+
+  #create(request: hostagent.CreateSandboxRequest) {
+    const present = this.sandboxes.get(request.id);
+    if (present !== undefined) {
+      if (present.incarnation === request.incarnation) return { sandbox: present };
+      throw refusal(Code.FailedPrecondition, "stale_incarnation", "Cannot create: another incarnation exists");
+    }
+    if (!this.#options.templates.some(({ buildId }) => buildId === request.templateBuildId)) {
+      throw refusal(Code.NotFound, "not_found", `Cannot find build ${request.templateBuildId}`);
+    }
+    const { id, incarnation, templateBuildId, resources, deadline } = request;
+    const sandbox = create(hostagent.SandboxSchema, {
+      id,
+      incarnation,
+      templateBuildId,
+      state: SandboxState.RUNNING,
+      ...(resources === undefined ? {} : { resources }),
+      ...(deadline === undefined ? {} : { deadline }),
+    });
+    this.sandboxes.set(id, sandbox);
+    this.#tell(sandbox);
+    return { sandbox };
+  }
+
+  #destroy({ id, incarnation }: hostagent.DestroySandboxRequest) {
+    const sandbox = this.sandboxes.get(id);
+    if (sandbox === undefined) return {};
+    if (incarnation !== 0n && incarnation < sandbox.incarnation) throw stale(id);
+    this.sandboxes.delete(id);
+    this.destroyed.push({ id, state: sandbox.state });
+    this.#tell({ ...sandbox, state: SandboxState.GONE, reason: "it was asked for" });
+    return {};
+  }
+
+  #pause({ id, incarnation }: hostagent.PauseSandboxRequest) {
+    const sandbox = this.#current(id, incarnation);
+    if (sandbox.state === SandboxState.PAUSED) return { sandbox };
+    if (sandbox.state !== SandboxState.RUNNING)
+      throw refusal(Code.FailedPrecondition, "invalid_state", "Cannot pause: it does not run");
+    Object.assign(sandbox, { state: SandboxState.PAUSED, resumable: true });
+    this.#tell(sandbox);
+    return { sandbox };
+  }
+
+  #resume({ id, incarnation, deadline }: hostagent.ResumeSandboxRequest) {
+    const sandbox = this.#find(id);
+    if (sandbox.incarnation === incarnation && sandbox.state === SandboxState.RUNNING) return { sandbox };
+    if (incarnation !== sandbox.incarnation + 1n) throw stale(id);
+    if (!sandbox.resumable || sandbox.state === SandboxState.RUNNING)
+      throw refusal(Code.FailedPrecondition, "invalid_state", "Cannot resume: it is not paused");
+    Object.assign(sandbox, {
+      state: SandboxState.RUNNING,
+      incarnation,
+      reason: "",
+      deadline: deadline ?? sandbox.deadline,
+    });
+    this.#tell(sandbox);
+    return { sandbox };
+  }
+
+  #find(id: string): hostagent.Sandbox {
+    const sandbox = this.sandboxes.get(id);
+    if (sandbox === undefined) throw refusal(Code.NotFound, "not_found", `Cannot find sandbox ${id}`);
+    return sandbox;
+  }
+
+  #current(id: string, incarnation: bigint): hostagent.Sandbox {
+    const sandbox = this.#find(id);
+    if (incarnation !== sandbox.incarnation) throw stale(id);
+    return sandbox;
+  }
+
+  async *#watch(
+    signal: AbortSignal,
+  ): AsyncGenerator<{ event: { case: "ready"; value: object } | { case: "changed"; value: hostagent.Sandbox } }> {
+    const queue: hostagent.Sandbox[] = [];
+    let wake: () => void = () => undefined;
+    const watcher = (sandbox: hostagent.Sandbox) => {
+      queue.push(sandbox);
+      wake();
+    };
+    signal.addEventListener("abort", () => wake(), { once: true });
+    this.#watchers.add(watcher);
+    try {
+      yield { event: { case: "ready", value: {} } };
+      while (!signal.aborted) {
+        for (let sandbox = queue.shift(); sandbox !== undefined; sandbox = queue.shift())
+          yield { event: { case: "changed", value: sandbox } };
+        if (!signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      this.#watchers.delete(watcher);
+    }
+  }
+}
+
+function lost(): ConnectError {
+  return new ConnectError("the connection broke", Code.Unavailable);
+}
+
+function stale(id: string): ConnectError {
+  return refusal(
+    Code.FailedPrecondition,
+    "stale_incarnation",
+    `Cannot change sandbox ${id}: it has another incarnation`,
+  );
+}
+
+function refusal(code: Code, detail: ErrorCode, message: string): ConnectError {
+  return new ConnectError(message, code, undefined, [
+    { desc: hostagent.ErrorDetailSchema, value: { code: detail, hint: "" } },
+  ]);
+}
