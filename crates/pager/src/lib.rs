@@ -3,4 +3,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod failure;
+pub mod files;
 pub mod layer;
+pub mod process;
