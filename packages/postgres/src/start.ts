@@ -46,6 +46,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     cwd: server.dataDirectory,
     env: server.env,
     stdio: ["ignore", "ignore", "pipe"],
+    detached: true, // Ctrl-C in the terminal is for the supervisor, which stops the database last
   });
   const lines = keepLines(child, options.log);
   const exited = exitOf(child);
