@@ -19,6 +19,7 @@ export async function listProcesses(programs: readonly string[]): Promise<string
     return false;
   };
   return [...all.values()]
+    .filter(({ zombie, parent }) => !(zombie && parent === 1)) // PID 1 reaps orphans when it likes
     .filter((found) => isDescendant(found) || programs.includes(found.program) || /\/wrenn/.test(found.cgroup))
     .map(({ pid, program, argv, zombie }) => `${pid} ${zombie ? `${program} (zombie)` : argv.slice(0, 200)}`);
 }

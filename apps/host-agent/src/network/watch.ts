@@ -44,7 +44,8 @@ async function monitor(
   const child = start(["setpriv", "--pdeathsig", "TERM", ...argv], { stdio: ["ignore", "pipe", "ignore"], signal });
   const ended = new Promise<void>((resolve) => {
     child.once("exit", () => resolve());
-    child.once("error", () => resolve());
+    // an abort is told as an error as well, but before the child is gone
+    child.once("error", () => child.pid === undefined && resolve());
   });
   let burst: NodeJS.Timeout | undefined;
   let running: Promise<void> = Promise.resolve();

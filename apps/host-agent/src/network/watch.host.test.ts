@@ -1,0 +1,68 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
+import { describe, expect, it, vi } from "vitest";
+import { ip } from "../../../../tests/network/namespaces.ts";
+import { makeUplink } from "../../../../tests/network/uplink.ts";
+import { watch } from "./watch.ts";
+
+const MONITOR = ["ip", "monitor", "link"] as const;
+
+describe("watch()", () => {
+  it("calls back after a change, a burst being one, and not after it was stopped", async () => {
+    const onChange = vi.fn<() => Promise<void>>(async () => {});
+    const children = childrenOf(process.pid);
+    const stop = watch(MONITOR, onChange, { warn: () => {} });
+    await vi.waitFor(() => expect(childrenOf(process.pid).length).toBe(children.length + 1));
+    await new Promise((resolve) => setTimeout(resolve, 100)); // the tool has to subscribe
+    makeUplink("wntwatch").remove();
+    await vi.waitFor(() => expect(onChange).toHaveBeenCalledTimes(1));
+    await stop();
+    expect(childrenOf(process.pid)).toEqual(children);
+    makeUplink("wntwatch").remove();
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect(onChange).toHaveBeenCalledTimes(1);
+  });
+
+  it("outlives a failing callback and says so", async () => {
+    const warnings: string[] = [];
+    const stop = watch(
+      MONITOR,
+      async () => {
+        throw new Error("no");
+      },
+      { warn: (_fields: unknown, message?: string) => void warnings.push(message ?? "") },
+    );
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    ip(["link add wntwatch type veth peer name wntwatchp", "link del wntwatch"]);
+    await vi.waitFor(() => expect(warnings).toContain("cannot follow a change of the host's network"));
+    await stop();
+  });
+
+  it("takes its tool along when the process is killed", async () => {
+    const program = `import { watch } from ${JSON.stringify(new URL("watch.ts", import.meta.url).href)};
+      watch(["ip", "monitor", "link"], async () => {}, { warn() {} });`;
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", program], { stdio: "ignore" });
+    const pid = child.pid ?? 0;
+    await vi.waitFor(
+      () =>
+        expect(childrenOf(pid).some((tool) => readFileSync(`/proc/${tool}/cmdline`, "utf8").startsWith("ip\0"))).toBe(
+          true,
+        ),
+      5_000,
+    );
+    const [tool] = childrenOf(pid);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    await vi.waitFor(() => expect(isRunning(tool ?? "")).toBe(false));
+  });
+});
+
+function childrenOf(pid: number): string[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean);
+}
+
+/** False for a zombie: its new parent, PID 1, reaps it when it likes. */
+function isRunning(pid: string): boolean {
+  return existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+}
