@@ -56,12 +56,12 @@ pub fn write_record(record: &Path, line: &[u8]) -> io::Result<()> {
     sync_parent(record)
 }
 
-/// Removes the record of an earlier run, which would be taken for this one's.
+/// Removes the record of an earlier run, which would be taken for this one's. Fails when a record could not be
+/// kept there.
 pub fn remove_record(record: &Path) -> io::Result<()> {
     match fs::remove_file(record) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => sync_parent(record),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => sync_parent(record),
     }
 }
 

@@ -131,8 +131,8 @@ fn wait_for_exec(mut status: File, signals: &SignalFd) -> Result<(), Failure> {
         .unwrap_or_else(|_| Failure::new(START, "its process was killed before exec")))
 }
 
-/// Runs in the child. The order matters: what needs root comes before the change of user, and the
-/// parent-death signal after it, for a change of credentials clears it.
+/// Runs in the child. The order matters: what needs root comes before the change of user, which clears the
+/// parent-death signal, so that this is asked for again.
 fn become_vmm(
     spec: &Spec,
     cgroup: Option<&Cgroup>,
@@ -140,6 +140,7 @@ fn become_vmm(
     status: &mut File,
 ) -> Result<Infallible, Failure> {
     sys::reset_signals();
+    die_with_parent(status)?;
     setsid().step(|| "start a session".to_owned())?;
     if let Some(cgroup) = cgroup {
         cgroup.join()?;

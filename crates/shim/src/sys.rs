@@ -99,16 +99,34 @@ fn close_range(first: RawFd, flags: libc::c_uint) -> nix::Result<()> {
 
 /// Gives every signal its default action and unblocks all.
 pub fn reset_signals() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: the default action is no handler. SIGKILL, SIGSTOP and libc's own are refused, harmlessly.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    const SIGNALS: libc::c_int = 64;
+    const SET_BYTES: usize = 8;
+    let default = [0u64; 4]; // handler SIG_DFL, no flags, no restorer, empty mask
+    let none = 0u64;
+    for signal in 1..=SIGNALS {
+        // By the system call, for the C library keeps two signals to itself, which may have been ignored by
+        // whoever started the shim. SIGKILL and SIGSTOP are refused, harmlessly.
+        // SAFETY: `default` is a kernel sigaction without a handler.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null::<u64>(),
+                SET_BYTES,
+            )
+        };
     }
-    // SAFETY: sigset_t is plain data; both calls only use the local set.
+    // SAFETY: a signal set of the kernel is 64 bits.
     unsafe {
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-    }
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const none,
+            std::ptr::null::<u64>(),
+            SET_BYTES,
+        )
+    };
 }
 
 /// Takes `capability` out of the bounding set; false when the kernel knows no capability of that number.
