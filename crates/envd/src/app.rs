@@ -7,7 +7,10 @@ use std::rc::Rc;
 
 use crate::config::Config;
 use crate::connect::{Code, Error};
+use crate::filesystem::watch::Watches;
+use crate::freeze::Freezer;
 use crate::http::connections::Connections;
+use crate::metrics::CpuMeter;
 use crate::process::registry::Processes;
 use crate::users::{User, Users};
 
@@ -18,6 +21,9 @@ pub struct App {
     pub connections: Rc<Connections>,
     pub processes: Rc<Processes>,
     pub users: Users,
+    pub watches: Rc<Watches>,
+    pub freezer: Rc<Freezer>,
+    pub cpu: RefCell<CpuMeter>,
 }
 
 /// What `/init` sets.
@@ -50,6 +56,9 @@ impl App {
             connections: Rc::default(),
             processes,
             users: Users::default(),
+            watches: Rc::default(),
+            freezer: Rc::default(),
+            cpu: RefCell::default(),
         })
     }
 
@@ -69,9 +78,6 @@ impl App {
         found
             .ok_or_else(|| Error::new(Code::Unauthenticated, format!("invalid username: '{name}'")))
     }
-
-    /// Handles the changes that the kernel has reported so far, before a change made here is answered.
-    pub fn catch_up_watches(&self) {}
 
     /// `path` as `user` means it.
     pub fn resolve(&self, path: &str, user: &User) -> Result<PathBuf, Error> {

@@ -10,8 +10,12 @@ pub mod config;
 mod connect;
 mod files;
 mod filesystem;
+mod freeze;
 mod http;
 mod init;
+#[allow(unsafe_code)]
+mod ioctl;
+mod metrics;
 mod paths;
 mod process;
 mod start_up;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// A user that processes can run as.
@@ -41,7 +42,7 @@ impl Users {
     }
 
     /// Names of all users and groups by number, for the descriptions of files.
-    pub fn names(&self) -> Names {
+    pub fn names(&self) -> Arc<Names> {
         let mut names = Names::default();
         for user in passwd_lines(&self.passwd.text("/etc/passwd")) {
             names.users.entry(user.uid).or_insert(user.name);
@@ -49,7 +50,7 @@ impl Users {
         for (name, gid, _) in group_lines(&self.group.text("/etc/group")) {
             names.groups.entry(gid).or_insert_with(|| name.to_owned());
         }
-        names
+        Arc::new(names)
     }
 }
 

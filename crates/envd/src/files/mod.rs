@@ -1,5 +1,6 @@
 //! `/files`: contents of files over plain HTTP.
 
+pub mod compose;
 pub mod conditions;
 pub mod content_type;
 pub mod download;

@@ -56,6 +56,11 @@ impl Target {
         self.file.write_all(bytes)
     }
 
+    /// Appends all of another file; inside one file system the kernel copies.
+    pub fn append(&mut self, source: &mut File) -> io::Result<()> {
+        io::copy(source, &mut self.file).map(drop)
+    }
+
     /// Sets the metadata; from here on the file stays.
     pub fn keep(mut self, metadata: &Metadata) -> io::Result<()> {
         metadata::replace(&self.file, metadata)?;

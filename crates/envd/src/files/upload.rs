@@ -34,7 +34,7 @@ pub async fn answer(app: &Rc<App>, request: Request<Incoming>) -> Response<Body>
     let query = Query::parse(parts.uri.query());
     match receive(app, &parts.headers, &query, &mut body).await {
         Ok(written) => {
-            app.catch_up_watches();
+            app.watches.catch_up();
             json_response(200, Value::Array(written).to_string().into())
         }
         Err(error) => {

@@ -95,7 +95,7 @@ impl Writer {
                 let Destination { path, owner, .. } = self.destination.clone();
                 blocking(move || make_parent(&path, owner)).await?;
                 // New directories are watched before anything appears in them.
-                app.catch_up_watches();
+                app.watches.catch_up();
                 blocking(open).await
             }
             opened => opened,

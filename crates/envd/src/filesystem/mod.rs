@@ -1,3 +1,9 @@
 //! Entries of the file system: descriptions, lists, changes and watches.
 
+pub mod change;
 pub mod directories;
+pub mod entry;
+pub mod listing;
+pub mod messages;
+pub mod service;
+pub mod watch;

@@ -41,7 +41,8 @@ impl HttpError {
                 | libc::ENAMETOOLONG
                 | libc::EINVAL
                 | libc::ENXIO
-                | libc::ETXTBSY,
+                | libc::ETXTBSY
+                | libc::EOPNOTSUPP,
             ) => 400,
             Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => 503,
             _ => 500,

@@ -11,7 +11,8 @@ use super::connections::Connection;
 use super::error::HttpError;
 use super::{access, cors};
 use crate::app::App;
-use crate::{files, init, process};
+use crate::connect::unary::json_response;
+use crate::{files, filesystem, freeze, init, metrics, process};
 
 /// Answers one request.
 pub async fn answer(
@@ -54,7 +55,17 @@ async fn route(
     if let Some(call) = path.strip_prefix("/process.Process/") {
         return process::service::answer(app, call, request).await;
     }
-    Err(not_found(&method, &path))
+    if let Some(call) = path.strip_prefix("/filesystem.Filesystem/") {
+        return filesystem::service::answer(app, call, request).await;
+    }
+    match (&method, path.as_str()) {
+        (&Method::GET, "/metrics") => metrics::answer(app).await,
+        (&Method::GET, "/envs") => Ok(environment(app)),
+        (&Method::POST, "/files/compose") => files::compose::answer(app, request).await,
+        (&Method::POST, "/fsfreeze") => freeze::freeze(app).await,
+        (&Method::POST, "/fsthaw") => freeze::thaw(app),
+        _ => Err(not_found(&method, &path)),
+    }
 }
 
 fn check_token(app: &App, headers: &HeaderMap) -> Result<(), HttpError> {
@@ -83,6 +94,16 @@ fn health() -> Response<Body> {
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// The environment that processes get unless their start says otherwise.
+fn environment(app: &App) -> Response<Body> {
+    json_response(
+        200,
+        serde_json::json!(app.settings.borrow().environment)
+            .to_string()
+            .into(),
+    )
 }
 
 /// A 204.

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::kernel;
 use crate::connect::json::Base64Bytes;
 use crate::http::error::HttpError;
+use crate::ioctl;
 
 const ALLOWED: std::ops::RangeInclusive<usize> = 32..=512;
 
@@ -23,6 +23,6 @@ pub fn credit(bytes: &[u8]) -> io::Result<()> {
     let device = std::fs::OpenOptions::new()
         .write(true)
         .open("/dev/urandom")?;
-    kernel::add_entropy(&device, bytes)?;
-    kernel::reseed(&device)
+    ioctl::add_entropy(&device, bytes)?;
+    ioctl::reseed(&device)
 }

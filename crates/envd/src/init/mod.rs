@@ -3,8 +3,6 @@
 
 mod entropy;
 mod identity;
-#[allow(unsafe_code)]
-pub mod kernel;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -15,6 +13,7 @@ use rustix::time::{ClockId, Timespec};
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::blocking::blocking;
 use crate::connect::json::{Base64Bytes, or_default};
 use crate::http::body::{Body, ReadError, read_all};
 use crate::http::connections::Connection;
@@ -67,12 +66,16 @@ pub async fn answer(
         serde_json::from_slice(&body)
             .map_err(|error| HttpError::bad_request(format!("Cannot read the body: {error}")))?
     };
-    apply(app, init)?;
+    // A snapshot may have been taken of a frozen file system; nothing below could write to it.
+    app.freezer
+        .thaw()
+        .map_err(|error| HttpError::from_io("thaw the file system", &error))?;
+    apply(app, init).await?;
     app.connections.close_others(connection).await;
     Ok(no_content())
 }
 
-fn apply(app: &App, init: Init) -> Result<(), HttpError> {
+async fn apply(app: &App, init: Init) -> Result<(), HttpError> {
     check_incarnation(app, &init)?;
     let time = match &init.timestamp {
         Some(text) => Some(Timestamp::parse(text).ok_or_else(|| {
@@ -95,13 +98,18 @@ fn apply(app: &App, init: Init) -> Result<(), HttpError> {
     if let Some(entropy) = &init.entropy {
         entropy::credit(&entropy.0).map_err(|error| HttpError::from_io("add entropy", &error))?;
     }
-    if let Some(hostname) = &init.hostname {
-        identity::set_hostname(hostname)?;
-    }
-    if let Some(machine_id) = &init.machine_id {
-        identity::set_machine_id(machine_id)?;
-    }
-    apply_settings(app, init)
+    let (hostname, machine_id) = (init.hostname.clone(), init.machine_id.clone());
+    let platform = apply_settings(app, init);
+    blocking(move || {
+        if let Some(hostname) = &hostname {
+            identity::set_hostname(hostname)?;
+        }
+        if let Some(machine_id) = &machine_id {
+            identity::set_machine_id(machine_id)?;
+        }
+        identity::publish(&platform).map_err(|error| HttpError::from_io("write /run/e2b", &error))
+    })
+    .await
 }
 
 /// Within one incarnation the token stays; only a new one may bring another.
@@ -120,7 +128,8 @@ fn check_incarnation(app: &App, init: &Init) -> Result<(), HttpError> {
     Ok(())
 }
 
-fn apply_settings(app: &App, init: Init) -> Result<(), HttpError> {
+/// Answers the variables that tell a process where it runs.
+fn apply_settings(app: &App, init: Init) -> BTreeMap<String, String> {
     let mut settings = app.settings.borrow_mut();
     let replace = |target: &mut Option<String>, value: Option<String>| {
         if let Some(value) = value {
@@ -148,6 +157,5 @@ fn apply_settings(app: &App, init: Init) -> Result<(), HttpError> {
                 .insert(variable.to_owned(), value);
         }
     }
-    identity::publish(&settings.platform_environment)
-        .map_err(|error| HttpError::from_io("write /run/e2b", &error))
+    settings.platform_environment.clone()
 }

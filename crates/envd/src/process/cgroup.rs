@@ -26,7 +26,7 @@ pub struct Cgroups {
 impl Cgroups {
     /// Takes a part below `root`; fails where that is no writable cgroup v2 tree.
     pub fn new(root: &Path) -> io::Result<Self> {
-        if rustix::fs::statfs(root)?.f_type as i64 != CGROUP2_MAGIC {
+        if rustix::fs::statfs(root)?.f_type != CGROUP2_MAGIC {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "not a cgroup v2 mount",

@@ -28,6 +28,19 @@ impl End {
         }
     }
 
+    /// For a process whose end the kernel does not tell.
+    pub fn unknown() -> Self {
+        let status = "unknown".to_owned();
+        End {
+            exit_code: -1,
+            exited: false,
+            error: Some(status.clone()),
+            status,
+            oom: false,
+            signal: None,
+        }
+    }
+
     fn exited(code: i32) -> Self {
         let status = format!("exit status {code}");
         let error = (code != 0).then(|| status.clone());

@@ -8,6 +8,7 @@ pub mod handle;
 pub mod input;
 pub mod kill;
 pub mod messages;
+pub mod oom;
 pub mod output;
 pub mod pty;
 pub mod registry;

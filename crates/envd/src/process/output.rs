@@ -106,18 +106,14 @@ impl Output {
     /// Forgets what is kept.
     pub fn clear(&self) {
         for ring in self.rings.borrow_mut().iter_mut() {
-            self.budget.0.set(self.budget.0.get() - ring.len());
+            self.budget.0.set(self.budget.0.get() - ring.kept());
             ring.clear();
         }
     }
 
     /// How many bytes are kept.
-    pub fn len(&self) -> usize {
-        self.rings.borrow().iter().map(Ring::len).sum()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn kept(&self) -> usize {
+        self.rings.borrow().iter().map(Ring::kept).sum()
     }
 
     /// Reads a pipe or terminal until its end.
@@ -174,27 +170,35 @@ impl Output {
     async fn push(&self, kind: Kind, bytes: &[u8]) {
         loop {
             let taken = self.taken.notified();
-            let needed = self.needed(kind);
-            let mut rings = self.rings.borrow_mut();
-            let ring = &mut rings[kind as usize];
-            let capacity = if self.budget.0.get() > TOTAL {
-                SMALL_CAPACITY
-            } else {
-                CAPACITY
-            };
-            if ring.end().saturating_sub(needed) < capacity as u64 {
-                let before = ring.len();
-                ring.push(bytes, capacity, needed);
-                self.budget.0.set(self.budget.0.get() + ring.len() - before);
-                drop(rings);
+            if self.try_push(kind, bytes) {
                 self.added.notify_waiters();
                 return;
             }
-            drop(rings);
             if tokio::time::timeout(STALL, taken).await.is_err() {
                 self.cut_slowest(kind);
             }
         }
+    }
+
+    /// Adds `bytes` unless a follower has yet to take a whole ring.
+    fn try_push(&self, kind: Kind, bytes: &[u8]) -> bool {
+        let needed = self.needed(kind);
+        let mut rings = self.rings.borrow_mut();
+        let ring = &mut rings[kind as usize];
+        let capacity = if self.budget.0.get() > TOTAL {
+            SMALL_CAPACITY
+        } else {
+            CAPACITY
+        };
+        if ring.end().saturating_sub(needed) >= capacity as u64 {
+            return false;
+        }
+        let before = ring.kept();
+        ring.push(bytes, capacity, needed);
+        self.budget
+            .0
+            .set(self.budget.0.get() + ring.kept() - before);
+        true
     }
 
     /// The smallest offset that a follower has yet to take.
@@ -337,7 +341,7 @@ mod tests {
         for _ in 0..64 {
             output.push(Kind::Stdout, &[b'x'; PIPE_CHUNK]).await;
         }
-        assert_eq!(output.len(), CAPACITY);
+        assert_eq!(output.kept(), CAPACITY);
         let late = output.follow([Some(0), None, None]);
         assert_eq!(
             late.take().expect("kept").offset,

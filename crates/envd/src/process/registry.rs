@@ -77,12 +77,12 @@ impl Processes {
         if ended.len() > MAX_ENDED {
             ended.pop_front();
         }
-        let mut kept: usize = ended.iter().map(|(_, process)| process.output.len()).sum();
+        let mut kept: usize = ended.iter().map(|(_, process)| process.output.kept()).sum();
         for (_, oldest) in ended.iter() {
             if kept <= MAX_ENDED_OUTPUT {
                 break;
             }
-            kept -= oldest.output.len();
+            kept -= oldest.output.kept();
             oldest.output.clear();
         }
     }

@@ -21,12 +21,8 @@ impl Ring {
     }
 
     /// How many bytes are kept.
-    pub fn len(&self) -> usize {
+    pub fn kept(&self) -> usize {
         self.kept.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.kept.is_empty()
     }
 
     /// Appends `bytes`, then forgets the oldest beyond `capacity`, but none from `needed` on.
@@ -91,7 +87,7 @@ mod tests {
             }
             let all = pieces.concat();
             prop_assert_eq!(ring.end(), all.len() as u64);
-            prop_assert_eq!(ring.len(), all.len().min(capacity));
+            prop_assert_eq!(ring.kept(), all.len().min(capacity));
             let (first, bytes) = all_from(&ring, offset);
             prop_assert_eq!(&all[first as usize..], &bytes[..]);
             prop_assert_eq!(first, offset.clamp(ring.start(), ring.end()));

@@ -21,7 +21,7 @@ use super::messages::{PtySize, StartRequest};
 use super::output::{Follower, Kind, Output};
 use super::registry::{Processes, REMEMBERED};
 use super::spawn::{Failure, REPORT, Spawned, Spec, Step, spawn};
-use super::{cgroup::Cgroup, pty};
+use super::{cgroup::Cgroup, oom, pty};
 use crate::app::App;
 use crate::connect::Error;
 use crate::users::User;
@@ -91,7 +91,7 @@ pub async fn start(
     let pidfd = watched(pidfd, Interest::READABLE).map_err(internal)?;
     if let Some(failure) = failure(report).await.map_err(internal)? {
         let _ = pidfd.readable().await;
-        reap(&pidfd);
+        wait(&pidfd, WaitIdOptions::empty());
         return Err(explain(
             failure,
             &request,
@@ -281,10 +281,11 @@ async fn supervise(
             }
         }
     }
-    // Only now is the process reaped: until here no other can get its pid.
-    let end = reap(&process.pidfd);
+    let end = oom::explain(&process, wait(&process.pidfd, WaitIdOptions::NOWAIT)).await;
     *process.end.borrow_mut() = Some(end);
     processes.has_ended(&process);
+    // Reaped only now: as long as the process can be named, no other gets its pid.
+    wait(&process.pidfd, WaitIdOptions::empty());
     process.ended.set();
     process.output.notify();
     let forget = async {
@@ -308,22 +309,14 @@ async fn remove_cgroup(process: &Process) {
     }
 }
 
-fn reap(pidfd: &AsyncFd<OwnedFd>) -> End {
-    match rustix::process::waitid(
-        WaitId::PidFd(pidfd.as_fd()),
-        WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
-    ) {
+/// How a process that has exited ended; with NOWAIT it stays a zombie, else it is reaped.
+fn wait(pidfd: &AsyncFd<OwnedFd>, option: WaitIdOptions) -> End {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | option;
+    match rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), options) {
         Ok(Some(status)) => End::from_status(&status),
         other => {
-            eprintln!("envd: Cannot reap a process: {other:?}");
-            End {
-                exit_code: -1,
-                exited: false,
-                status: "unknown".into(),
-                error: Some("unknown".into()),
-                oom: false,
-                signal: None,
-            }
+            eprintln!("envd: Cannot wait for a process: {other:?}");
+            End::unknown()
         }
     }
 }

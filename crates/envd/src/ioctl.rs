@@ -1,4 +1,4 @@
-//! System calls of the guest hook that no safe wrapper exists for: random(4).
+//! Device and file system requests that no safe wrapper exists for: random(4), ioctl_fs of linux/fs.h.
 
 use std::fs::File;
 use std::io;
@@ -43,6 +43,32 @@ pub fn reseed(device: &File) -> io::Result<()> {
     }
 }
 
+/// Makes the file system of `file` consistent on its disk and stops all writes to it.
+pub fn freeze(file: &File) -> io::Result<()> {
+    // SAFETY: the call takes no argument.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), FIFREEZE) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Lets the writes go on.
+pub fn thaw(file: &File) -> io::Result<()> {
+    // SAFETY: the call takes no argument.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), FITHAW) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// `_IOWR('X', 119, int)`
+const FIFREEZE: libc::Ioctl = 0xC004_5877;
+/// `_IOWR('X', 120, int)`
+const FITHAW: libc::Ioctl = 0xC004_5878;
 /// `_IOW('R', 0x03, int[2])`
 const RNDADDENTROPY: libc::Ioctl = 0x4008_5203;
 /// `_IO('R', 0x07)`
