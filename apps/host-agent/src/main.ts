@@ -62,7 +62,7 @@ async function main(): Promise<void> {
   });
   const disks = new Qcow2Store();
   const records = new RecordStore(stateDirectory);
-  const golden = new GoldenStore({
+  const golden = await GoldenStore.open({
     stateDirectory,
     vmm,
     network,

@@ -4,7 +4,7 @@
  * a byte budget, never removed while a sandbox builds on it.
  */
 import { createHash } from "node:crypto";
-import { chown, mkdir, open, readdir, stat, utimes } from "node:fs/promises";
+import { chown, mkdir, open, readdir, realpath, stat, utimes } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Logger } from "pino";
 import { remove } from "@wrenn/effects";
@@ -47,9 +47,16 @@ export class GoldenStore {
   readonly #root: string;
   readonly #mutex = new KeyedMutex();
 
-  constructor(options: GoldenStoreOptions) {
+  private constructor(options: GoldenStoreOptions, root: string) {
     this.#options = options;
-    this.#root = join(options.stateDirectory, "golden");
+    this.#root = root;
+  }
+
+  static async open(options: GoldenStoreOptions): Promise<GoldenStore> {
+    const root = join(options.stateDirectory, "golden");
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    // Layers name files by this path: the directory's own, not that of a link to it.
+    return new GoldenStore(options, await realpath(root));
   }
 
   /** What a captured state must match to be loaded here. */
@@ -85,13 +92,12 @@ export class GoldenStore {
     });
   }
 
-  async open(key: string): Promise<Layer> {
+  async get(key: string): Promise<Layer> {
     return await openLayer(join(this.#root, key));
   }
 
   /** Removes what a crash left half-built, and, above the budget, what no sandbox in `inUse` builds on. */
   async collect(inUse: ReadonlySet<string>): Promise<void> {
-    await mkdir(this.#root, { recursive: true, mode: 0o700 });
     const kept: { key: string; bytes: number; usedAtMs: number }[] = [];
     for (const key of await readdir(this.#root)) {
       const directory = join(this.#root, key);

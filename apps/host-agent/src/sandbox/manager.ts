@@ -169,7 +169,7 @@ export class SandboxManager {
     const { golden } = this.#options;
     if (record.goldenKey === undefined)
       throw new WrennError("internal", `Cannot pause ${record.id}: its base is unknown`);
-    const base = await golden.open(record.goldenKey);
+    const base = await golden.get(record.goldenKey);
     const signal = AbortSignal.any([entry.abandon.signal, AbortSignal.timeout(PAUSE_DEADLINE_MS)]);
     const buildId = `layer_${randomUUID().replaceAll("-", "").slice(0, 20)}`;
     record.pendingLayer = buildId;

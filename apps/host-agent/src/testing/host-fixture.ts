@@ -87,7 +87,7 @@ export async function startTestHost(
   });
   const disks = new Qcow2Store();
   const records = new RecordStore(stateDirectory);
-  const golden = new GoldenStore({
+  const golden = await GoldenStore.open({
     stateDirectory,
     vmm,
     network,
