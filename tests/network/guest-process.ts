@@ -4,12 +4,13 @@
  */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { connect, isIPv6 } from "node:net";
+import { connect, createServer, isIPv6 } from "node:net";
 
 /** One attempt; `hex` is sent, and what comes back is returned as hex. */
 export interface Attempt {
   id: number;
-  kind: "tcp" | "udp";
+  /** `listen`: serve TCP on `address` and `port`, answering each client with the address that it comes from. */
+  kind: "tcp" | "udp" | "listen";
   address: string;
   port: number;
   hex?: string;
@@ -26,7 +27,7 @@ export interface Outcome {
   hex: string;
 }
 
-const attempts = { tcp, udp };
+const attempts = { tcp, udp, listen };
 
 process.on("message", (attempt: Attempt) => {
   void attempts[attempt.kind](attempt).then((outcome) =>
@@ -52,6 +53,16 @@ async function tcp({ address, port, hex, from, timeoutMs }: Attempt): Promise<Om
     socket.on("error", () => {});
     socket.destroy();
   }
+}
+
+async function listen({ address, port }: Attempt): Promise<Omit<Outcome, "id">> {
+  const server = createServer((socket) => {
+    socket.on("error", () => socket.destroy());
+    socket.end(socket.remoteAddress ?? "");
+  });
+  server.listen(port, address);
+  await once(server, "listening");
+  return { state: "open", hex: "" };
 }
 
 /** Sends one datagram and waits for one. */

@@ -33,6 +33,8 @@ export interface Guest {
   tcp(address: string, port: number, options?: { text?: string; from?: string }): Promise<string>;
   /** True when a datagram was answered. */
   udp(address: string, port: number, text: string, options?: { from?: string }): Promise<boolean>;
+  /** Serves TCP on a port of the guest; each client is told the address that it comes from. */
+  listen(port: number): Promise<void>;
   /** True when an ICMP echo was answered. */
   ping(address: string): Promise<boolean>;
   /** Asks a resolver, the gateway unless told; undefined when there was no answer. */
@@ -101,6 +103,7 @@ export async function startGuest(slot: SlotLike): Promise<Guest> {
       });
       return state === "open";
     },
+    listen: async (port) => void (await attempt({ kind: "listen", address: "0.0.0.0", port })),
     ping: async (address) => {
       const child = spawn("nsenter", [`--net=${namespacePath}`, standIn, "ping", address, String(PATIENCE_MS)], {
         stdio: "ignore",

@@ -57,7 +57,7 @@ export async function startSimulatedInternet(): Promise<SimulatedInternet> {
   const routed = [privateResolverAddress, ...closedAddresses];
   ip([
     `netns add ${namespace}`,
-    `link add ${namespace} mtu 1400 type veth peer name eth0 mtu 1400 netns ${namespace}`,
+    `link add ${namespace} mtu 1400 type veth peer name eth0 netns ${namespace}`,
     `addr add ${link.host}/30 dev ${namespace}`,
     `link set ${namespace} up`,
   ]);
