@@ -95,10 +95,14 @@ export class GuestAgent {
     return await this.#request({ method: "GET", path: filesPath(query), headers, signal });
   }
 
-  /** Writes a file from a stream; answers when the guest has it all. */
-  async upload(query: { path: string; user: string }, body: Readable, signal: AbortSignal): Promise<void> {
+  /** Writes a file from a stream; answers, with the absolute path, when the guest has all of it. */
+  async upload(query: { path: string; user: string }, body: Readable, signal: AbortSignal): Promise<{ path: string }> {
     const headers = { "content-type": "application/octet-stream" };
-    await this.#expect({ method: "POST", path: filesPath(query), headers, body, signal });
+    const answer = await this.#request({ method: "POST", path: filesPath(query), headers, body, signal });
+    const [written] = (await answer.body.json()) as { path: string }[];
+    if (written === undefined)
+      throw new WrennError("sandbox_unreachable", "Cannot write the file: the guest did not confirm it");
+    return written;
   }
 
   /** Ends every connection. */

@@ -44,8 +44,10 @@ export async function handleFileRequest(
       response.writeHead(answer.statusCode, pick(answer.headers, PASSED_RESPONSE_HEADERS));
       await pipeline(answer.body, response);
     } else if (request.method === "PUT") {
-      await lease.agent.upload(query, request, gone.signal);
-      response.writeHead(204).end();
+      let size = 0;
+      request.on("data", (chunk: Buffer) => (size += chunk.length)).pause(); // counted as it flows to the guest
+      const written = await lease.agent.upload(query, request, gone.signal);
+      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ path: written.path, size }));
     } else {
       throw new WrennError("invalid_request", `Cannot ${request.method} a file: only GET and PUT`);
     }
