@@ -13,7 +13,7 @@ const BAD_SIGNATURE = /NO_PUBKEY|is not signed|signatures? (couldn't be|were) (v
 export function buildFailure(what: string, thrown: unknown, signal: AbortSignal, stateDirectory: string): WrennError {
   const error = WrennError.from(thrown);
   if (signal.aborted || error.code === "canceled") {
-    return new WrennError("canceled", `Stopped: cannot ${what}: canceled`, {
+    return new WrennError("canceled", `Cannot ${what}: canceled`, {
       cause: thrown,
       hint: "Run it again; finished steps are kept",
     });

@@ -17,7 +17,8 @@ const { values } = parseArgs({
 });
 
 const canceled = new AbortController();
-for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => canceled.abort());
+// `on`, not `once`: execa's own listener ends the process when it finds itself alone.
+for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => canceled.abort());
 
 try {
   const manifest = await ensureGuest({

@@ -19,6 +19,9 @@ import { addOverlay, addUser, tidy } from "./tree-files.ts";
 /** Keeps documentation out; copyright files stay. */
 const DROP_DOCS = join(GUEST_SOURCES, "tree/drop-docs");
 
+/** Later releases come with /usr merged; here a package would do it, and bring perl for that. */
+const MERGE_USR = ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=usr-is-merged"];
+
 /** @param codename the Debian release that the packages come from */
 export async function treeStep(template: TemplateRecipe, codename: string): Promise<Step> {
   const packages = Object.keys(template.packages).sort();
@@ -41,9 +44,11 @@ export async function treeStep(template: TemplateRecipe, codename: string): Prom
     async build(directory, { archive, progress, signal }) {
       const debian = await archive();
       const root = join(directory, "root");
-      // In mount and process namespaces of its own: however it is killed, no mount or process is left.
+      // It dies with this process, and in mount and process namespaces of its own: however the build
+      // is killed, no mount or process of it is left.
       await run(
         [
+          ...(["setpriv", "--pdeathsig", "KILL"] as const),
           ...(["unshare", "--mount", "--pid", "--fork", "--kill-child", "mmdebstrap"] as const),
           "--verbose",
           "--mode=root",
@@ -52,6 +57,7 @@ export async function treeStep(template: TemplateRecipe, codename: string): Prom
           `--include=${packages.join(",")}`,
           `--aptopt=${debian.downloadConfPath}`,
           "--dpkgopt=force-unsafe-io",
+          ...(codename === "bookworm" ? MERGE_USR : []),
           `--extract-hook=${DROP_DOCS}`,
           debian.codename,
           root,
