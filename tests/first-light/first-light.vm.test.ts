@@ -1,8 +1,10 @@
 /** What a user sees of a whole platform: the commands of the README, and the API behind them. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { leakGate } from "../leaks/gate.ts";
 import { startSimulatedInternet, type SimulatedInternet } from "../network/simulated-internet.ts";
 import { startPlatform, type Platform } from "./platform.ts";
 
@@ -13,6 +15,15 @@ const PATIENCE = 5;
 let internet: SimulatedInternet;
 let platform: Platform;
 const cleanups = new AsyncDisposableStack();
+
+leakGate(() => ({
+  stateDirectory: platform.directory,
+  directories: [join(platform.directory, "sandboxes"), join(platform.directory, "run")],
+  rows: async () =>
+    (await platform.request("GET", "/v1/sandboxes")).body.map(({ id }: { id: string }) => `sandbox ${id}`),
+  // The database's own workers come and go.
+  ignore: (kind, item) => kind === "process" && item.includes("postgres"),
+}));
 
 beforeAll(async () => {
   internet = await startSimulatedInternet();

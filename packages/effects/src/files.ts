@@ -75,6 +75,12 @@ export async function copyFile(from: string, to: string, name = "copy"): Promise
   await fs.copyFile(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
 }
 
+/** Gives a file a second name in the same file system; the new one must not exist. */
+export async function hardLink(from: string, to: string, name = "link"): Promise<void> {
+  failpoint(name);
+  await fs.link(from, to);
+}
+
 /** `stat`, or undefined when nothing is there. */
 export async function statIfExists(path: string): Promise<Stats | undefined> {
   try {

@@ -4,12 +4,13 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
-import { chmod, rm } from "node:fs/promises";
+import { chmod } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { connect } from "node:net";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
+import { remove } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import { hostagent } from "@wrenn/protocol";
 import type { SandboxManager } from "../sandbox/manager.ts";
@@ -66,5 +67,5 @@ async function removeStaleSocket(path: string): Promise<void> {
     throw new WrennError("port_in_use", `Cannot listen on ${path}: another host agent does`, {
       hint: "Stop it first: ./wrenn down",
     });
-  await rm(path, { force: true });
+  await remove(path, "rpc.socket");
 }

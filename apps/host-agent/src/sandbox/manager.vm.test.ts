@@ -1,6 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { leakGate } from "../../../../tests/leaks/gate.ts";
 import { runInGuest } from "../envd/run-in-guest.ts";
 import { startTestHost, type TestHost } from "../testing/host-fixture.ts";
 import type { VmRecord } from "../vmm/vmm.ts";
@@ -9,6 +10,9 @@ import { Reaper } from "./reaper.ts";
 
 const signal = (): AbortSignal => AbortSignal.timeout(60_000);
 let host: TestHost;
+leakGate(() => ({
+  directories: host === undefined ? [] : [`${host.stateDirectory}/sandboxes`, `${host.stateDirectory}/slots`],
+}));
 
 beforeAll(async () => {
   host = await startTestHost();

@@ -6,8 +6,9 @@ import { createHash } from "node:crypto";
 import { chmod, chown, mkdir, mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { GuestManifest } from "@wrenn/guest";
+import { leakGate } from "../../../../tests/leaks/gate.ts";
 import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
 import type { MemoryRun, RestoreSpec, VirtualMachine, Vmm, VmPlacement } from "./vmm.ts";
 
@@ -98,8 +99,12 @@ export function describeVmmContract(name: string, make: () => Promise<{ vmm: Vmm
       await chmod(image(), 0o444);
     });
 
+    leakGate();
+    afterEach(async () => {
+      await Promise.all(live.splice(0).map((vm) => vm.stop()));
+    });
+
     afterAll(async () => {
-      await Promise.all(live.map((vm) => vm.stop()));
       await rm(root, { recursive: true, force: true });
     });
 
@@ -166,7 +171,7 @@ export function describeVmmContract(name: string, make: () => Promise<{ vmm: Vmm
       expect(await adopted?.exited).toMatchObject({ kind: "signal", signal: "SIGKILL" });
       expect(await vmm.adopt(record, signal())).toBeUndefined();
       expect(await adopted?.stop()).toMatchObject({ kind: "signal" });
-      live.splice(live.indexOf(first), 1);
+      live.splice(live.indexOf(first), 1); // let go of
     });
 
     it("refuses a damaged state and leaves no process", async () => {
@@ -177,7 +182,7 @@ export function describeVmmContract(name: string, make: () => Promise<{ vmm: Vmm
       await file.close();
       const spec = { ...(await place()), shape: SHAPE, memoryPath: image(), statePath: damaged };
       await expect(vmm.restore(spec, signal())).rejects.toThrow(/Cannot (restore|start)/);
-      expect(await vmm.adopt({ ...(live[0] as VirtualMachine).record, ...spec }, signal())).toBeUndefined();
+      expect(await vmm.adopt({ vmm: vmm.kind, origin: "restored", ...spec }, signal())).toBeUndefined();
     });
 
     it("ends a start that is canceled, and leaves no process", async () => {
@@ -187,7 +192,7 @@ export function describeVmmContract(name: string, make: () => Promise<{ vmm: Vmm
       await setTimeout(20);
       controller.abort(new Error("canceled by the test"));
       await expect(starting).rejects.toThrow("canceled by the test");
-      expect(await vmm.adopt({ ...(live[0] as VirtualMachine).record, ...spec }, signal())).toBeUndefined();
+      expect(await vmm.adopt({ vmm: vmm.kind, origin: "restored", ...spec }, signal())).toBeUndefined();
     });
   });
 }

@@ -1,9 +1,9 @@
 /**
  * Disks as qcow2 overlays: one file per run of a sandbox, on sealed ones, on the template's image.
  */
-import { chmod, chown, link, open, stat } from "node:fs/promises";
+import { chmod, chown, open, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { flush, remove } from "@wrenn/effects";
+import { flush, hardLink, remove } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import type { Disk, DiskBase, DiskStore } from "../disk-store.ts";
 import { emptyOverlay, MAX_DISK_BYTES } from "./overlay.ts";
@@ -49,7 +49,7 @@ export class Qcow2Store implements DiskStore {
     signal.throwIfAborted();
     const sealed = join(layerDirectory, DISK_NAME);
     await flush(disk.path, "seal.disk");
-    await link(disk.path, sealed);
+    await hardLink(disk.path, sealed, "seal.link");
     return { path: sealed, format: disk.format, backingPaths: disk.backingPaths };
   }
 

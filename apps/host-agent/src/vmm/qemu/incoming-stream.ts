@@ -5,7 +5,7 @@
 import { once } from "node:events";
 import { chmod } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
-import { rm } from "node:fs/promises";
+import { remove } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 
 /** Most bytes of device state accepted from a VMM, which a guest may have taken over. */
@@ -17,7 +17,7 @@ export async function receiveStream(
   send: (uri: string) => Promise<void>,
   signal: AbortSignal,
 ): Promise<Buffer> {
-  await rm(path, { force: true });
+  await remove(path, "vm.socket");
   const server = createServer();
   const received = once(server, "connection", { signal }).then(([socket]) => readAll(socket as Socket, signal));
   received.catch(() => undefined);
@@ -29,7 +29,7 @@ export async function receiveStream(
     return await received;
   } finally {
     server.close();
-    await rm(path, { force: true });
+    await remove(path, "vm.socket");
   }
 }
 

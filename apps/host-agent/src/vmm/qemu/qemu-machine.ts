@@ -1,9 +1,9 @@
 /**
  * A live QEMU VM: its shim's process and its QMP session.
  */
-import { readFile, rm } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { flush, writeFileAtomic } from "@wrenn/effects";
+import { flush, remove, writeFileAtomic } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import type { ShimProcess } from "../shim.ts";
 import type { Capture, VirtualMachine, VmExit, VmRecord } from "../vmm.ts";
@@ -96,7 +96,7 @@ export class QemuMachine implements VirtualMachine {
       await writeFileAtomic(target.statePath, state, { mode: 0o444, name: "capture.state" });
       return { stateBytes: state.length, runs };
     } finally {
-      await Promise.all([rm(devicesPath, { force: true }), rm(firmwarePath, { force: true })]);
+      await Promise.all([remove(devicesPath, "capture.scratch"), remove(firmwarePath, "capture.scratch")]);
     }
   }
 
