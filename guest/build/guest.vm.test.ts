@@ -90,7 +90,7 @@ describe("wrenn-init", () => {
     expect(told["environment"]).toBe(
       "HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 umask=0022",
     );
-    expect(told["descriptors"]).toBe("0 1 2 ");
+    expect(told["descriptors"]).toBe("0 1 2");
     expect(told["files"]).toBe("65536 1048576");
     expect(told["clocksource"]).toBe("tsc");
   });

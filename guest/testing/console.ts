@@ -37,26 +37,22 @@ export async function bootOnConsole(
     `tsc_early_khz=${tscKhz}`,
     ...extraArguments,
   ];
+  const options: Record<string, string> = {
+    "-M": "microvm,rtc=on,acpi=on",
+    "-accel": "tcg,thread=single",
+    "-cpu": "max",
+    "-m": String(template.memoryMib),
+    "-serial": "stdio",
+    "-drive": `id=d,file=${disk},format=qcow2,if=none`,
+    "-netdev": "hubport,hubid=0,id=n", // a cable to nowhere
+    "-kernel": manifest.kernelPath,
+    "-initrd": manifest.initramfsPath,
+    "-append": append.join(" "),
+  };
+  const devices = ["-device", "virtio-blk-device,drive=d", "-device", "virtio-net-device,netdev=n"];
   const child = spawn(
     "qemu-system-x86_64",
-    [
-      ...[
-        "-M",
-        "microvm,rtc=on,acpi=on",
-        "-accel",
-        "tcg,thread=single",
-        "-cpu",
-        "max",
-        "-m",
-        String(template.memoryMib),
-        "-smp",
-        "1",
-      ],
-      ...["-nodefaults", "-no-user-config", "-nographic", "-no-reboot", "-serial", "stdio"],
-      ...["-drive", `id=d,file=${disk},format=qcow2,if=none`, "-device", "virtio-blk-device,drive=d"],
-      ...["-netdev", "hubport,hubid=0,id=n", "-device", "virtio-net-device,netdev=n"], // a cable to nowhere
-      ...["-kernel", manifest.kernelPath, "-initrd", manifest.initramfsPath, "-append", append.join(" ")],
-    ],
+    [...Object.entries(options).flat(), ...devices, "-nodefaults", "-no-user-config", "-nographic", "-no-reboot"],
     { stdio: ["ignore", "pipe", "ignore"] },
   );
   const exited = once(child, "exit");
