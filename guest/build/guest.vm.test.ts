@@ -92,7 +92,7 @@ describe("wrenn-init", () => {
     );
     expect(told["descriptors"]).toBe("0 1 2");
     expect(told["files"]).toBe("65536 1048576");
-    expect(told["clocksource"]).toBe("tsc");
+    expect(told["clocksource"]).toMatch(/^tsc/);
   });
 
   it("reaps orphans", () => {
