@@ -18,7 +18,7 @@ export type FileQuery = Static<typeof FileQuery>;
 /** Answer of an upload: what was written, when it is in the guest's file system. */
 export const FileWritten = Type.Object(
   {
-    path: Type.String({ description: "Absolute path in the guest." }),
+    path: Type.String({ description: "The path as it was given." }),
     size: Type.Integer({ description: "Bytes." }),
   },
   { $id: "FileWritten" },

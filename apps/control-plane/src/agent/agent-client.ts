@@ -4,6 +4,7 @@
  * process that they follow, ends.
  */
 import { Agent } from "node:http";
+import type { Readable } from "node:stream";
 import { Code, ConnectError, createClient, type CallOptions, type Client, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { hostagent } from "@wrenn/protocol";
@@ -35,7 +36,7 @@ export interface FileAddress {
 export interface FileDownload {
   status: number;
   headers: Record<string, string | string[] | undefined>;
-  body: NodeJS.ReadableStream & AsyncIterable<Buffer>;
+  body: Readable;
 }
 
 type Service = typeof hostagent.HostAgentService;
@@ -161,11 +162,11 @@ export class AgentClient {
   async writeFile(
     address: FileAddress,
     headers: Record<string, string>,
-    body: AsyncIterable<Uint8Array> & NodeJS.ReadableStream,
+    body: Readable,
     options: AgentCallOptions,
-  ): Promise<{ path: string; size: number }> {
+  ): Promise<void> {
     const answer = await this.#transfer("PUT", address, headers, body, options);
-    return (await answer.body.json()) as { path: string; size: number };
+    await answer.body.dump();
   }
 
   /** Closes every connection; streams that still run end with an error. */
@@ -178,7 +179,7 @@ export class AgentClient {
     method: "GET" | "PUT",
     { sandboxId, incarnation, path, user }: FileAddress,
     headers: Record<string, string>,
-    body: (AsyncIterable<Uint8Array> & NodeJS.ReadableStream) | undefined,
+    body: Readable | undefined,
     options: AgentCallOptions,
   ) {
     const query = new URLSearchParams({
@@ -195,7 +196,7 @@ export class AgentClient {
           authorization: `Bearer ${await this.#token.read()}`,
           ...(options.requestId === undefined ? {} : { "x-request-id": options.requestId }),
         },
-        body: (body as import("node:stream").Readable | undefined) ?? null,
+        body: body ?? null,
         ...(options.signal === undefined ? {} : { signal: options.signal }),
       });
       if (answer.statusCode < 300) return answer;

@@ -57,6 +57,7 @@ export function fromAgent(error: unknown): WrennError {
 export function fromAgentBody(status: number, text: string): WrennError {
   try {
     const { error } = JSON.parse(text) as ErrorBody;
+    if (error.code === "unauthorized") return agentUnavailable(new Error(error.message)); // our token, not the caller's key
     if (isErrorCode(error.code))
       return new WrennError(error.code, error.message, error.hint === undefined ? {} : { hint: error.hint });
   } catch {

@@ -13,7 +13,7 @@ import { hostagent } from "@wrenn/protocol";
 
 const { SandboxState } = hostagent;
 
-/** What becomes of the next call that changes a sandbox. */
+/** What becomes of a call that changes a sandbox. */
 export type Fault =
   /** Not executed; the caller sees a broken connection. */
   | "lose-call"
@@ -38,8 +38,8 @@ export class ModelHost {
   readonly sandboxes = new Map<string, hostagent.Sandbox>();
   /** Ids that the control plane asked to destroy while they existed, in order, with the state they had. */
   readonly destroyed: { id: string; state: hostagent.SandboxState }[] = [];
-  /** Applies to the next call that changes a sandbox. */
-  next: Fault | undefined;
+  /** For the next calls that change a sandbox, in order; undefined: none. */
+  faults: (Fault | undefined)[] = [];
   readonly #options: ModelHostOptions;
   readonly #server: Server;
   readonly #watchers = new Set<(sandbox: hostagent.Sandbox) => void>();
@@ -119,10 +119,9 @@ export class ModelHost {
     for (const watcher of this.#watchers) watcher({ ...sandbox });
   }
 
-  /** Executes a changing call as the armed fault says. */
+  /** Executes a changing call as its fault says. */
   async #execute<T>(work: () => T): Promise<T> {
-    const fault = this.next;
-    this.next = undefined;
+    const fault = this.faults.shift();
     switch (fault) {
       case undefined:
         return work();

@@ -54,12 +54,13 @@ export const fileRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = asy
       requireRunning("write a file of", row);
       const upload = uploadOf(request);
       try {
-        return await agent.writeFile(
+        await agent.writeFile(
           { sandboxId: row.id, incarnation: row.incarnation, ...request.query },
           { "content-type": "application/octet-stream", ...pick(request.headers, ["content-length"]) },
           upload.body,
           { requestId: request.id },
         );
+        return { path: request.query.path, size: upload.size() };
       } finally {
         upload.release();
       }
@@ -71,24 +72,36 @@ export const fileRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = asy
  * The request's body as a stream of its own: when the agent answers early with an error, its HTTP client
  * destroys what it was given, and the caller could not be answered if that were the connection.
  */
-function uploadOf(request: FastifyRequest): { body: PassThrough; release: () => void } {
+function uploadOf(request: FastifyRequest): Upload {
   const body = new PassThrough();
   const { raw } = request;
+  let size = 0;
+  const onData = (chunk: Buffer) => (size += chunk.length);
   const onClose = () => {
     if (!raw.complete) body.destroy(new WrennError("canceled", "Cannot write the file: the caller went away"));
   };
   body.on("error", () => undefined); // the call to the agent fails with the same error
+  raw.on("data", onData);
   raw.once("close", onClose);
   raw.pipe(body);
   return {
     body,
+    size: () => size,
     release() {
       raw.off("close", onClose);
+      raw.off("data", onData);
       raw.unpipe(body);
       raw.resume();
       body.destroy();
     },
   };
+}
+
+interface Upload {
+  body: PassThrough;
+  /** Bytes that came. */
+  size(): number;
+  release(): void;
 }
 
 function pick<const K extends string>(

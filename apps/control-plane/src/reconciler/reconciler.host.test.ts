@@ -174,7 +174,7 @@ const fault = fc.option(fc.constantFrom<Fault>("lose-call", "lose-answer", "late
   freq: 2,
 });
 const step = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ do: fc.constant("create" as const), plane, fault }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("create" as const), plane, fault, cleanup: fault }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("pause" as const), plane, fault, pick }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("resume" as const), plane, fault, pick }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("destroy" as const), plane, fault, pick }) },
@@ -198,7 +198,7 @@ async function take(world: World, move: Step): Promise<void> {
   if ("pick" in move && id === undefined) return;
   switch (move.do) {
     case "create": {
-      host.next = move.fault;
+      host.faults = [move.fault, move.cleanup];
       const request = { template: "base", timeout_sec: 300, on_timeout: "pause" as const };
       await world.operate(
         planes[move.plane].lifecycle.create({ caller, hostId, template, request, requestId: "test" }),
@@ -210,7 +210,7 @@ async function take(world: World, move: Step): Promise<void> {
     case "destroy": {
       const row = await planes[move.plane].store.find(caller.teamId, id as string);
       if (row === undefined) return;
-      host.next = move.fault;
+      host.faults = [move.fault];
       if (move.do === "destroy") world.givenUp.add(row.id);
       await world.operate(planes[move.plane].lifecycle[move.do](row, "test"));
       break;
@@ -230,7 +230,7 @@ async function take(world: World, move: Step): Promise<void> {
         world.givenUp.add(id as string);
       host[move.do](id as string);
   }
-  host.next = undefined; // a call that was refused before it reached the host leaves its fault
+  host.faults = []; // a call that was refused before it reached the host leaves its fault
 }
 
 async function comeToRest(world: World): Promise<void> {
@@ -280,7 +280,7 @@ describe("Reconciler", () => {
   it("leaves a sandbox that is being created alone, however often it looks", async () => {
     const world = await World.start();
     try {
-      await take(world, { do: "create", plane: 0, fault: "slow" });
+      await take(world, { do: "create", plane: 0, fault: "slow", cleanup: undefined });
       for (let i = 0; i < 3; i++) await world.planes[1].reconciler.compareAll();
       await world.release();
       const [id = ""] = await world.ids();
@@ -291,23 +291,46 @@ describe("Reconciler", () => {
     }
   });
 
+  it.each([
+    ["pause", "pausing", "paused"],
+    ["resume", "resuming", "running"],
+  ] as const)("leaves a %s that has not reached the host alone", async (operation, during, after) => {
+    const world = await World.start();
+    try {
+      await take(world, { do: "create", plane: 0, fault: undefined, cleanup: undefined });
+      const [id = ""] = await world.ids();
+      const state = async () => (await world.planes[0].store.find(caller.teamId, id))?.state;
+      if (operation === "resume") await take(world, { do: "pause", plane: 0, fault: undefined, pick: 0 });
+      await take(world, { do: operation, plane: 0, fault: "slow", pick: 0 });
+      for (let i = 0; i < 3; i++) await world.planes[1].reconciler.compareAll();
+      expect(await state()).toBe(during);
+      await world.release();
+      expect(await state()).toBe(after);
+    } finally {
+      await world.stop();
+    }
+  });
+
   it("lets a destroy during the creation win", async () => {
     for (const mode of ["slow", "slow-answer"] as const) {
       const world = await World.start();
       try {
         const request = { template: "base", timeout_sec: 300, on_timeout: "pause" as const };
-        world.host.next = mode;
+        world.host.faults = [mode];
         const creating = world.planes[0].lifecycle.create({ caller, hostId, template, request, requestId: "test" });
-        const refused = expect(creating).rejects.toMatchObject({
-          code: "conflict",
-          message: expect.stringContaining("destroyed meanwhile"),
-        });
+        const outcome = creating.then(
+          () => "created",
+          (error: unknown) => error,
+        );
         await world.host.untilHeld();
         const [id = ""] = await world.ids();
         const row = await world.planes[1].store.find(caller.teamId, id);
         await world.planes[1].lifecycle.destroy(row as NonNullable<typeof row>, "test");
         world.host.release();
-        await refused;
+        expect(await outcome).toMatchObject({
+          code: "conflict",
+          message: expect.stringContaining("destroyed meanwhile"),
+        });
         expect(await world.planes[0].store.find(caller.teamId, id)).toMatchObject({ state: "gone" });
         expect(world.host.sandboxes.size).toBe(0);
       } finally {
@@ -320,7 +343,7 @@ describe("Reconciler", () => {
     const world = await World.start();
     try {
       const request = { template: "base", timeout_sec: 300, on_timeout: "pause" as const };
-      world.host.next = "refuse";
+      world.host.faults = ["refuse"];
       await expect(
         world.planes[0].lifecycle.create({ caller, hostId, template, request, requestId: "test" }),
       ).rejects.toMatchObject({ code: "capacity" });
@@ -337,21 +360,21 @@ describe("Reconciler", () => {
   it("answers a pause and a resume whose answers were lost with what happened", async () => {
     const world = await World.start();
     try {
-      await take(world, { do: "create", plane: 0, fault: undefined });
+      await take(world, { do: "create", plane: 0, fault: undefined, cleanup: undefined });
       const [id = ""] = await world.ids();
       const find = async () =>
         (await world.planes[0].store.find(caller.teamId, id)) as NonNullable<Awaited<ReturnType<SandboxStore["find"]>>>;
-      world.host.next = "lose-answer";
+      world.host.faults = ["lose-answer"];
       expect(await world.planes[0].lifecycle.pause(await find(), "test")).toMatchObject({
         state: "paused",
         resumable: true,
       });
-      world.host.next = "lose-answer";
+      world.host.faults = ["lose-answer"];
       expect(await world.planes[0].lifecycle.resume(await find(), "test")).toMatchObject({
         state: "running",
         incarnation: 2,
       });
-      world.host.next = "lose-call";
+      world.host.faults = ["lose-call"];
       await expect(world.planes[0].lifecycle.pause(await find(), "test")).rejects.toMatchObject({
         code: "agent_unavailable",
       });

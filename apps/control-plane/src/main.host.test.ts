@@ -1,0 +1,128 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import * as fs from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { TestServer } from "./database/test-database.ts";
+
+const MAIN = join(import.meta.dirname, "main.ts");
+
+let server: TestServer;
+let directory: string;
+let children: ChildProcess[];
+
+beforeAll(async () => {
+  server = await TestServer.start();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  directory = await fs.mkdtemp(join(tmpdir(), "control-plane-main-"));
+  children = [];
+});
+afterEach(async () => {
+  for (const child of children) {
+    if (child.exitCode !== null || child.signalCode !== null) continue;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
+  await fs.rm(directory, { recursive: true });
+});
+
+function launch(env: Record<string, string>) {
+  const child = spawn(process.execPath, [MAIN], {
+    env: { PATH: process.env["PATH"] ?? "", WRENN_DIR: directory, WRENN_READY_FD: "3", ...env },
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
+  });
+  children.push(child);
+  const [, stdout, stderr, ready] = child.stdio as unknown as NodeJS.ReadableStream[];
+  return {
+    child,
+    stdout: text(stdout as NodeJS.ReadableStream),
+    stderr: text(stderr as NodeJS.ReadableStream),
+    ready: text(ready as NodeJS.ReadableStream),
+    exited: once(child, "exit"),
+  };
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, "close");
+  return port;
+}
+
+describe("the control plane's process", () => {
+  it("tells when it serves, logs JSON lines without secrets, and ends in order on SIGTERM", async () => {
+    const port = await freePort();
+    const { child, ready, stdout, stderr, exited } = launch({
+      DATABASE_URL: await server.newDatabase(),
+      WRENN_PORT: String(port),
+    });
+    expect(await ready).toBe("ready\n");
+    const { api_key } = JSON.parse(await fs.readFile(join(directory, "secrets/api-key.json"), "utf8")) as {
+      api_key: string;
+    };
+    const answer = await fetch(`http://127.0.0.1:${port}/v1/sandboxes`, {
+      headers: { "x-api-key": api_key, "x-request-id": "seen-in-log" },
+    });
+    expect([answer.status, await answer.json()]).toEqual([200, []]);
+    child.kill("SIGTERM");
+    expect(await exited).toEqual([0, null]);
+    const lines = (await stdout).trim().split("\n");
+    const records = lines.map((line) => JSON.parse(line) as { reqId?: string });
+    expect(records.some((record) => record.reqId === "seen-in-log")).toBe(true);
+    expect(lines.join("\n")).not.toContain(api_key);
+    expect(await stderr).toBe("");
+  });
+
+  it("says that the port is taken and what to do", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as AddressInfo;
+    try {
+      const { stderr, exited, ready } = launch({ DATABASE_URL: await server.newDatabase(), WRENN_PORT: String(port) });
+      expect(await exited).toEqual([1, null]);
+      expect(await ready).toBe("");
+      expect(await stderr).toBe(
+        `Cannot listen on 127.0.0.1:${port}: another program does\nSee which with: ss -ltnp 'sport = :${port}'; or choose another port with WRENN_PORT\n`,
+      );
+    } finally {
+      other.close();
+    }
+  });
+
+  it.each([
+    [{ WRENN_PORT: "seven" }, "WRENN_PORT"],
+    [{ DATABASE_URL: "postgresql:///wrenn?host=/nonexistent&user=wrenn" }, "Cannot reach the database"],
+    [{}, "Cannot reach the database"],
+  ])("says what is wrong with %j", async (env, part) => {
+    const { stderr, exited } = launch(env);
+    expect(await exited).toEqual([1, null]);
+    expect(await stderr).toContain(part);
+  });
+
+  it("answers requests that are under way before it ends", async () => {
+    const port = await freePort();
+    const { child, ready, exited } = launch({ DATABASE_URL: await server.newDatabase(), WRENN_PORT: String(port) });
+    await ready;
+    const { api_key } = JSON.parse(await fs.readFile(join(directory, "secrets/api-key.json"), "utf8")) as {
+      api_key: string;
+    };
+    const answers = Array.from(
+      { length: 20 },
+      async () => (await fetch(`http://127.0.0.1:${port}/v1/templates`, { headers: { "x-api-key": api_key } })).status,
+    );
+    await Promise.race(answers);
+    child.kill("SIGTERM");
+    const statuses = await Promise.allSettled(answers);
+    expect(statuses.filter((result) => result.status === "fulfilled").every((result) => result.value === 200)).toBe(
+      true,
+    );
+    expect(await exited).toEqual([0, null]);
+  });
+});
