@@ -1,6 +1,6 @@
 /** Paths below the state directory that the CLI makes and reads; docs/reference/state-directory.md has all of them. */
 import { chmod, mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { WrennError } from "@wrenn/errors";
 
 export interface PlatformLayout {
@@ -46,7 +46,7 @@ export async function makeDirectories(layout: PlatformLayout): Promise<void> {
       [layout.secrets, 0o700],
       [layout.logs, 0o700],
     ] as const) {
-      await mkdir(path, { recursive: true, mode });
+      await makePath(path, mode);
       await chmod(path, mode);
     }
   } catch (cause) {
@@ -57,4 +57,19 @@ export async function makeDirectories(layout: PlatformLayout): Promise<void> {
       hint: "Choose a directory that root can write to (WRENN_DIR)",
     });
   }
+}
+
+/** Node's own recursive mkdir never ends on file systems such as /proc, which answer ENOENT for any name. */
+async function makePath(path: string, mode: number): Promise<void> {
+  const make = async (): Promise<string | undefined> =>
+    await mkdir(path, { mode }).then(
+      () => undefined,
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === "EEXIST" || error.code === "ENOENT") return error.code;
+        throw error;
+      },
+    );
+  if ((await make()) !== "ENOENT") return;
+  await makePath(dirname(path), 0o755);
+  if ((await make()) === "ENOENT") throw Object.assign(new Error(`ENOENT: mkdir ${path}`), { code: "ENOENT" });
 }

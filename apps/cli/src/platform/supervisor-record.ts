@@ -51,7 +51,7 @@ export async function readRecord(layout: PlatformLayout): Promise<SupervisorReco
     return JSON.parse(await readFile(layout.supervisorRecord, "utf8")) as SupervisorRecord;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") return undefined;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     if (code === "EACCES") {
       throw new WrennError("needs_root", `Cannot see the platform of ${layout.state}: only root may`, {
         cause: error,
