@@ -3,7 +3,13 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod api;
+mod command;
 pub mod failure;
 pub mod files;
+pub mod http;
 pub mod layer;
 pub mod process;
+pub mod session;
+
+pub use command::process_main;

@@ -15,7 +15,6 @@ use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, unlinkat};
 
 use super::extents::data_extents;
 use super::page::{PAGE_BYTES, ZERO_PAGE};
-use super::roots::open_directory;
 use crate::failure::{Code, Failure};
 use crate::layer::mapping::BLOCK_BYTES;
 
@@ -45,9 +44,9 @@ impl HoleChecks {
 
     /// Refuses a file system that is not exact.
     pub fn require(&self, directory: impl AsFd, path: &Path) -> Result<(), Failure> {
-        let exact = self
-            .is_exact(directory)
-            .map_err(|error| Failure::io(format_args!("test holes at {}", path.display()), error))?;
+        let exact = self.is_exact(directory).map_err(|error| {
+            Failure::io(format_args!("test holes at {}", path.display()), error)
+        })?;
         if exact {
             return Ok(());
         }
@@ -90,11 +89,6 @@ pub fn reports_holes_exactly(directory: impl AsFd) -> io::Result<bool> {
     })
 }
 
-/// The same for a path that no request names.
-pub fn directory_reports_holes_exactly(path: &Path) -> io::Result<bool> {
-    reports_holes_exactly(open_directory(path)?)
-}
-
 fn unnamed_file(directory: impl AsFd) -> io::Result<File> {
     let name = OsString::from(format!(".hole-test.{}", std::process::id()));
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -106,6 +100,7 @@ fn unnamed_file(directory: impl AsFd) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::roots::open_directory;
     use super::*;
 
     #[test]

@@ -121,13 +121,10 @@ impl Drop for NewFile {
 
 /// Makes the files visible, read-only, in the order given: all of them, or none. `durable`: they
 /// are on the disk when this returns.
-pub fn publish(
-    mut files: Vec<NewFile>,
-    existing: Existing,
-    durable: bool,
-) -> Result<(), Failure> {
+pub fn publish(mut files: Vec<NewFile>, existing: Existing, durable: bool) -> Result<(), Failure> {
     for new in &files {
-        fchmod(&new.file, Mode::RUSR | Mode::RGRP | Mode::ROTH).map_err(|error| new.failed(error))?;
+        fchmod(&new.file, Mode::RUSR | Mode::RGRP | Mode::ROTH)
+            .map_err(|error| new.failed(error))?;
         if durable {
             fsync(&new.file).map_err(|error| new.failed(error))?;
         }

@@ -77,10 +77,13 @@ mod tests {
     fn the_checksum_is_of_the_content_not_of_the_holes() {
         let sparse = tempfile::tempfile().unwrap();
         sparse.set_len(64 * BLOCK_BYTES).unwrap();
-        sparse.write_all_at(&[7; PAGE_BYTES], 5 * BLOCK_BYTES).unwrap();
+        sparse
+            .write_all_at(&[7; PAGE_BYTES], 5 * BLOCK_BYTES)
+            .unwrap();
         let full = tempfile::tempfile().unwrap();
         full.write_all_at(&[0; 64 * PAGE_BYTES], 0).unwrap();
-        full.write_all_at(&[7; PAGE_BYTES], 5 * BLOCK_BYTES).unwrap();
+        full.write_all_at(&[7; PAGE_BYTES], 5 * BLOCK_BYTES)
+            .unwrap();
         let sum = |file: &File| Checksum::of(file).unwrap().to_string();
         assert_eq!(sum(&sparse), sum(&full));
         assert!(sum(&full).starts_with("crc32:"));
@@ -88,7 +91,9 @@ mod tests {
         assert_ne!(sum(&sparse), sum(&full));
         let moved = tempfile::tempfile().unwrap();
         moved.write_all_at(&[0; 64 * PAGE_BYTES], 0).unwrap();
-        moved.write_all_at(&[7; PAGE_BYTES], 6 * BLOCK_BYTES).unwrap();
+        moved
+            .write_all_at(&[7; PAGE_BYTES], 6 * BLOCK_BYTES)
+            .unwrap();
         assert_ne!(sum(&sparse), sum(&moved));
     }
 }

@@ -49,7 +49,10 @@ pub fn diff(
     let mapped = Image::find(pid, image, size)?;
     let memory = ProcessMemory::open(pid).map_err(|error| failed("open", error))?;
     let mut pagemap = Pagemap::open(pid).map_err(|error| failed("open the page map of", error))?;
-    output.file().set_len(size).map_err(|error| output.failed(error))?;
+    output
+        .file()
+        .set_len(size)
+        .map_err(|error| output.failed(error))?;
 
     let mut runs = Runs::default();
     let mut checksum = Checksum::default();
@@ -61,7 +64,10 @@ pub fn diff(
         let touched = pagemap
             .changed(part.address, part.address + part.length)
             .map_err(|error| failed("read the page map of", error))?;
-        touched_bytes += touched.iter().map(|range| range.end - range.start).sum::<u64>();
+        touched_bytes += touched
+            .iter()
+            .map(|range| range.end - range.start)
+            .sum::<u64>();
         let touched = touched.into_iter().map(|range| part.offsets(&range));
         for candidates in union(touched, &beyond_image, part.offset..part.end()) {
             for chunk in chunks(candidates) {
@@ -77,7 +83,9 @@ pub fn diff(
             }
         }
     }
-    memory.still_alive().map_err(|error| failed("read", error))?;
+    memory
+        .still_alive()
+        .map_err(|error| failed("read", error))?;
     let mapping = parent
         .mapping
         .overlay(build, runs.as_slice().iter().copied());
@@ -151,7 +159,9 @@ fn keep_changed(
             .map_err(|error| output.failed(error))
     };
     let mut pending: Option<usize> = None;
-    let pages = live.chunks_exact(PAGE_BYTES).zip(before.chunks_exact(PAGE_BYTES));
+    let pages = live
+        .chunks_exact(PAGE_BYTES)
+        .zip(before.chunks_exact(PAGE_BYTES));
     for (index, (page, parent)) in pages.enumerate() {
         let at = index * PAGE_BYTES;
         let zeros = is_zero(page);
@@ -175,7 +185,11 @@ mod tests {
 
     #[test]
     fn union_joins_what_overlaps_or_touches_and_cuts_to_the_part() {
-        let joined = union([10..20, 30..40].into_iter(), &[0..12, 20..25, 39..60], 5..50);
+        let joined = union(
+            [10..20, 30..40].into_iter(),
+            &[0..12, 20..25, 39..60],
+            5..50,
+        );
         assert_eq!(joined, [5..25, 30..50]);
     }
 }

@@ -60,7 +60,9 @@ pub fn inject(pid: u32, image: &File, chain: Chain) -> Result<Injected, Failure>
             }
         }
     }
-    memory.still_alive().map_err(|error| failed("write", error))?;
+    memory
+        .still_alive()
+        .map_err(|error| failed("write", error))?;
     Ok(injected)
 }
 

@@ -118,7 +118,14 @@ mod tests {
         let build = BuildId::new("child").unwrap();
         let given_back = 100 * BLOCK_BYTES..103 * BLOCK_BYTES;
         let sealed = seal(&memory, SIZE, Some(&parent), &build, &[given_back]).unwrap();
-        let holder = |page: u64| sealed.header.mapping.look_up(page * BLOCK_BYTES).unwrap().holder;
+        let holder = |page: u64| {
+            sealed
+                .header
+                .mapping
+                .look_up(page * BLOCK_BYTES)
+                .unwrap()
+                .holder
+        };
         let name = |page: u64| match holder(page) {
             Holder::Zeros => "zeros",
             Holder::Build { index, .. } => sealed.header.mapping.builds()[index as usize].as_str(),
@@ -131,8 +138,14 @@ mod tests {
         assert_eq!(pages.map(name), names);
         assert_eq!(sealed.header.generation, 5);
         assert_eq!(sealed.header.base_build_id, parent.base_build_id);
-        assert_eq!((sealed.data_bytes, sealed.zero_bytes), (2 * BLOCK_BYTES, 41 * BLOCK_BYTES));
-        assert_eq!(sealed.checksum.to_string(), Checksum::of(&memory).unwrap().to_string());
+        assert_eq!(
+            (sealed.data_bytes, sealed.zero_bytes),
+            (2 * BLOCK_BYTES, 41 * BLOCK_BYTES)
+        );
+        assert_eq!(
+            sealed.checksum.to_string(),
+            Checksum::of(&memory).unwrap().to_string()
+        );
 
         let alone = seal(&memory, SIZE, None, &build, &[]).unwrap().header;
         assert_eq!((alone.generation, &alone.base_build_id), (0, &build));

@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn a_line_of_maps_is_read() {
-        let line = "7f1c2c000000-7f1c2c021000 rw-p 00002000 fe:00 131077                     /var/lib/a b";
+        let line =
+            "7f1c2c000000-7f1c2c021000 rw-p 00002000 fe:00 131077                     /var/lib/a b";
         let parsed = MapsLine::parse(line).unwrap();
         assert_eq!(
             parsed.part,

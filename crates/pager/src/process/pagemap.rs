@@ -160,7 +160,15 @@ mod tests {
         let flags = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address that the kernel chooses.
         let start = unsafe {
-            mmap(std::ptr::null_mut(), length, flags, MapFlags::PRIVATE, &file, 0).unwrap()
+            mmap(
+                std::ptr::null_mut(),
+                length,
+                flags,
+                MapFlags::PRIVATE,
+                &file,
+                0,
+            )
+            .unwrap()
         };
         let mut expected = Vec::new();
         for page in 0..PAGES {
