@@ -4,6 +4,7 @@
  *
  *   node internet-process.ts '{"names":{"name.test":["203.0.113.1"]},"addresses":["203.0.113.1"]}'
  */
+import { execFileSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer as createHttpServer } from "node:http";
@@ -69,9 +70,17 @@ async function listenUdp(address: string): Promise<void> {
 
 const http = createHttpServer((request, response) => {
   tell("http", request.socket.remoteAddress, request.url ?? "");
-  const size = Number(/^\/bytes\/(\d+)$/.exec(request.url ?? "")?.[1] ?? 0);
-  response.end(size > 0 ? Buffer.alloc(size) : "simulated internet\n");
+  const [, path, size] = (request.url ?? "").split("/");
+  if (path === "bytes") response.end(Buffer.alloc(Number(size)));
+  else if (path === "mss") response.end(segmentSize(request.socket.remotePort));
+  else response.end("simulated internet\n");
 });
+
+/** The largest segment that a client takes, as the kernel understood it (ss(8)). */
+function segmentSize(clientPort: number | undefined): string {
+  const line = execFileSync("ss", ["-tinH", "dport", "=", `:${clientPort}`], { encoding: "utf8" });
+  return /\bmss:(\d+)/.exec(line)?.[1] ?? "";
+}
 
 tcpResolver.listen(53, "0.0.0.0");
 echo.listen(7, "0.0.0.0");
