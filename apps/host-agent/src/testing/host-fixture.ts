@@ -34,7 +34,7 @@ export interface TestHost {
   manager: SandboxManager;
   /** A create request for a sandbox of 1 vCPU and 512 MiB. */
   request(overrides?: Partial<CreateRequest>): CreateRequest;
-  /** Ends this agent as a kill would: nothing is told to the guests. The directory stays. */
+  /** Ends this agent and leaves its guests running; the directory stays. */
   abandon(): Promise<void>;
   /** Destroys everything. */
   stop(): Promise<void>;
@@ -120,6 +120,7 @@ export async function startTestHost(
     }),
     async abandon() {
       await manager.detach();
+      await network.close();
     },
     async stop() {
       for (const { id } of manager.list()) await manager.destroy(id, 0);
