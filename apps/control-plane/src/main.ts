@@ -4,6 +4,7 @@
  */
 import { closeSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
+import { setTimeout as delay } from "node:timers/promises";
 import { destination, pino, stdTimeFunctions } from "pino";
 import { WrennError } from "@wrenn/errors";
 import { buildApp } from "./app.ts";
@@ -12,6 +13,8 @@ import { closeServices, openServices, startServices } from "./services.ts";
 
 /** Whatever still runs then is cut. */
 const STOP_DEADLINE_MS = 40_000;
+/** How long the host agent is waited for before this process calls itself ready. */
+const FIRST_CONTACT_MS = 10_000;
 
 async function main(): Promise<void> {
   const config = readConfig(process.env);
@@ -51,6 +54,9 @@ async function main(): Promise<void> {
       );
     });
   }
+  // Who is told "ready" creates a sandbox next: the built-in templates must be known by then. Without a host
+  // the API serves all the same and says what is missing.
+  await Promise.race([services.hosts.firstContact, delay(FIRST_CONTACT_MS, undefined, { ref: false })]);
   announce(config);
 }
 

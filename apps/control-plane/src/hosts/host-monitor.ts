@@ -30,6 +30,7 @@ export class HostMonitor {
   readonly #stop = new AbortController();
   #size: HostSize | undefined;
   #running: Promise<void> | undefined;
+  readonly #contact = Promise.withResolvers<void>();
 
   constructor(options: HostMonitorOptions) {
     this.#options = options;
@@ -38,6 +39,11 @@ export class HostMonitor {
   /** The host and what it has, as far as it has said. */
   current(): { id: string; size: HostSize | undefined } {
     return { id: this.#options.hostId, size: this.#size };
+  }
+
+  /** Settles when the host has told once who it is and which templates it has. */
+  get firstContact(): Promise<void> {
+    return this.#contact.promise;
   }
 
   start(): void {
@@ -108,5 +114,6 @@ export class HostMonitor {
         sizeBytes: Number(sizeBytes),
       })),
     );
+    this.#contact.resolve();
   }
 }
