@@ -14,7 +14,7 @@ import { closeServices, openServices, startServices } from "./services.ts";
 /** Whatever still runs then is cut. */
 const STOP_DEADLINE_MS = 40_000;
 /** How long the host agent is waited for before this process calls itself ready. */
-const FIRST_CONTACT_MS = 10_000;
+const FIRST_CONTACT_MS = 5_000;
 
 async function main(): Promise<void> {
   const config = readConfig(process.env);
