@@ -105,7 +105,7 @@ function command(definition: CommandDefinition, run: Execute): Command {
   }
   for (const { flags, description, parse, choices, default: value } of definition.options ?? []) {
     const option = new Option(flags, description);
-    if (parse !== undefined) option.argParser(parse);
+    if (parse !== undefined) option.argParser(named(option, parse));
     if (choices !== undefined) option.choices(choices);
     if (value !== undefined) option.default(value);
     made.addOption(option);
@@ -120,6 +120,21 @@ function command(definition: CommandDefinition, run: Execute): Command {
     await run(definition, args, made.opts());
   });
   return made;
+}
+
+/** A value that cannot be read is told with the option that it was given to. */
+function named(option: Option, parse: (text: string, before: unknown) => unknown): typeof parse {
+  return (text, before) => {
+    try {
+      return parse(text, before);
+    } catch (error) {
+      if (!(error instanceof WrennError)) throw error;
+      throw new WrennError(error.code, `${error.message} (${option.long ?? option.flags})`, {
+        ...(error.hint === undefined ? {} : { hint: error.hint }),
+        cause: error,
+      });
+    }
+  };
 }
 
 /** Errors are thrown, not printed: main() prints them in the one shape. */
