@@ -29,10 +29,19 @@ export interface NodeServiceOptions {
   /** Entry, relative to `root`; `apps/<name>/src/main.ts` unless told. */
   entry?: string;
   readyDeadlineMs?: number;
+  /** How long it may take to end after SIGTERM. */
+  stopDeadlineMs?: number;
 }
 
 export function nodeService(options: NodeServiceOptions): Service {
-  const { name, root, env, entry = `apps/${name}/src/main.ts`, readyDeadlineMs = READY_DEADLINE_MS } = options;
+  const {
+    name,
+    root,
+    env,
+    entry = `apps/${name}/src/main.ts`,
+    readyDeadlineMs = READY_DEADLINE_MS,
+    stopDeadlineMs = STOP_DEADLINE_MS,
+  } = options;
   return {
     name,
     async launch({ signal, log }) {
@@ -45,7 +54,7 @@ export function nodeService(options: NodeServiceOptions): Service {
       });
       const last = collectLogs(child, log);
       const exited = exitOf(child);
-      const running: RunningService = { pid: child.pid ?? 0, exited, stop: () => stop(child, exited) };
+      const running: RunningService = { pid: child.pid ?? 0, exited, stop: () => stop(child, exited, stopDeadlineMs) };
       try {
         await untilReady(child, exited, signal, readyDeadlineMs);
       } catch (error) {
@@ -57,11 +66,11 @@ export function nodeService(options: NodeServiceOptions): Service {
   };
 }
 
-async function stop(child: ChildProcess, exited: Promise<string>): Promise<void> {
+async function stop(child: ChildProcess, exited: Promise<string>, deadlineMs: number): Promise<void> {
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) break;
     kill(child.pid, signal);
-    await Promise.race([exited, once(AbortSignal.timeout(STOP_DEADLINE_MS), "abort")]);
+    await Promise.race([exited, once(AbortSignal.timeout(deadlineMs), "abort")]);
   }
   await exited;
 }

@@ -1,0 +1,85 @@
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { LogFile } from "./log-file.ts";
+import { follow, readLast } from "./log-reader.ts";
+
+let directory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "wrenn-logs-"));
+});
+afterEach(async () => {
+  await rm(directory, { recursive: true });
+});
+
+const record = (number: number) => ({ level: 30, time: number, msg: `record ${number}` });
+
+async function write(file: LogFile, from: number, to: number): Promise<void> {
+  for (let number = from; number < to; number += 1) await file.append(record(number));
+}
+
+describe("LogFile", () => {
+  it("is turned over when it is full and keeps three old files", async () => {
+    const file = new LogFile(directory, "host-agent", 200);
+    await write(file, 0, 100);
+    await file.close();
+    expect((await readdir(directory)).sort()).toEqual(["", ".1", ".2", ".3"].map((end) => `host-agent.log${end}`));
+    for (const name of await readdir(directory)) {
+      expect((await readFile(join(directory, name))).length).toBeLessThanOrEqual(200);
+    }
+    const last = (await readFile(file.path, "utf8")).trim().split("\n").at(-1);
+    expect(JSON.parse(last ?? "")).toEqual(record(99));
+  });
+
+  it("goes on in the file that is there", async () => {
+    for (const number of [1, 2]) {
+      const file = new LogFile(directory, "host-agent");
+      await file.append(record(number));
+      await file.close();
+    }
+    expect((await readFile(join(directory, "host-agent.log"), "utf8")).trim().split("\n")).toHaveLength(2);
+  });
+
+  it("does not fail when it cannot be written", async () => {
+    const file = new LogFile(join(directory, "missing"), "host-agent");
+    await file.append(record(1));
+    await file.close();
+    expect(await readdir(directory)).toEqual([]);
+  });
+});
+
+describe("readLast()", () => {
+  it("merges logs by time and keeps the last", async () => {
+    const [a, b] = [new LogFile(directory, "a"), new LogFile(directory, "b")];
+    await write(a, 0, 5);
+    await write(b, 3, 6);
+    await Promise.all([a.close(), b.close()]);
+    const read = await readLast(directory, ["a", "b", "none"], 4);
+    expect(read.map(({ record: { time } }) => time)).toEqual([3, 4, 4, 5]);
+  });
+});
+
+describe("follow()", () => {
+  it("yields what is written from now on, across a turn-over, without loss", async () => {
+    const file = new LogFile(directory, "a", 400);
+    await write(file, 0, 3);
+    const stopping = new AbortController();
+    const seen: number[] = [];
+    const following = (async () => {
+      for await (const { record: one } of follow(directory, ["a"], stopping.signal)) {
+        seen.push(one.time);
+        if (one.time === 39) stopping.abort();
+      }
+    })();
+    await delay(50); // the watch has begun
+    for (let number = 3; number < 40; number += 1) {
+      await file.append(record(number));
+      await delay(2);
+    }
+    await following;
+    await file.close();
+    expect(seen).toEqual(Array.from({ length: 37 }, (_, index) => index + 3));
+  });
+});
