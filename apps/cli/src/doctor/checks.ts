@@ -2,7 +2,7 @@
 import type { CliConfig } from "../config.ts";
 import type { Check, Finding } from "./finding.ts";
 import { checkControlGroups, checkDeviceMapper, checkKvm, checkNamespaces, checkTun } from "./kernel.ts";
-import { checkDisk, checkMemory, checkRoot, checkSystem } from "./machine.ts";
+import { checkDisk, checkMemory, checkRoot, checkStateDirectory, checkSystem } from "./machine.ts";
 import { checkIproute, checkNftables, checkPort, checkResolvers } from "./network.ts";
 import { checkBinaries, checkFirecracker, checkPackages, checkQemu } from "./software.ts";
 
@@ -10,6 +10,7 @@ const CHECKS: readonly Check[] = [
   checkSystem,
   checkRoot,
   checkMemory,
+  checkStateDirectory,
   checkDisk,
   checkPackages,
   checkBinaries,

@@ -74,3 +74,23 @@ export const checkDisk: Check = async ({ stateDirectory }) => {
     },
   ];
 };
+
+/** The database and the VMs run as users of their own, who must be able to pass on the way to their files. */
+export const checkStateDirectory: Check = async ({ stateDirectory }) => {
+  const name = "state directory";
+  for (let directory = stateDirectory; directory !== "/"; directory = dirname(directory)) {
+    const found = await statIfExists(directory).catch(() => undefined);
+    // the state directory itself is given its mode by the start
+    if (found === undefined || directory === stateDirectory || (found.mode & 0o001) !== 0) continue;
+    return [
+      {
+        name,
+        status: "missing",
+        found: `other users may not pass ${directory}`,
+        consequence: "The database and the VMs run as users of their own and could not reach their files",
+        hint: `Run chmod o+x ${directory}, or choose another directory (WRENN_DIR)`,
+      },
+    ];
+  }
+  return [{ name, status: "ok", found: stateDirectory }];
+};

@@ -2,10 +2,10 @@
 import { WrennError } from "@wrenn/errors";
 import type { CliConfig } from "../config.ts";
 import { checkNamespaces, checkTun } from "./kernel.ts";
-import { checkDisk, checkSystem } from "./machine.ts";
+import { checkDisk, checkStateDirectory, checkSystem } from "./machine.ts";
 import { checkPackages } from "./software.ts";
 
-const CHECKS = [checkSystem, checkPackages, checkTun, checkNamespaces, checkDisk] as const;
+const CHECKS = [checkSystem, checkPackages, checkTun, checkNamespaces, checkStateDirectory, checkDisk] as const;
 
 /** @throws WrennError `missing_requirement` or `storage_full` with what is missing, why, and what to do */
 export async function checkForStart(config: CliConfig): Promise<void> {

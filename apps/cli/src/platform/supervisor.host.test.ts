@@ -131,7 +131,7 @@ describe("Supervisor", () => {
     const starting = supervisor.start(stopping.signal);
     const pid = await until(async () => await findProcess(directory));
     stopping.abort();
-    await expect(starting).rejects.toThrow();
+    await expect(starting).rejects.toMatchObject({ name: "AbortError" });
     expect(identify(pid)).toBeUndefined();
   });
 

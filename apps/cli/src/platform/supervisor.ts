@@ -116,10 +116,11 @@ export class Supervisor {
 
   /** Ends everything in reverse order; sandboxes go on. */
   async stop(): Promise<void> {
+    const served = this.#record.state === "ready";
     this.#record.state = "stopping";
     this.#publish();
     for (const service of this.#services.toReversed()) {
-      this.#onProgress(`stopping the ${service.status.name}`);
+      if (served) this.#onProgress(`stopping the ${service.status.name}`);
       await service.stop();
     }
     await this.#writes;
