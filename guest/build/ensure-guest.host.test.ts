@@ -2,7 +2,7 @@ import { execFile, spawn, spawnSync, type ChildProcess } from "node:child_proces
 import { once } from "node:events";
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { borrowSteps, ENVD_PATH, recordProgress, SHARED_DIRECTORY, sharedGuest } from "../testing/test-guest.ts";
@@ -213,6 +213,45 @@ describe("ensureGuest() with something to build", () => {
     const progress = recordProgress();
     await ensureGuest({ stateDirectory, envdPath: ENVD_PATH, progress, signal: never });
     expect(progress).toMatchObject({ notes: [], steps: [] });
+  });
+
+  it("names the packages that are not installed", async () => {
+    const stateDirectory = await emptyDirectory();
+    // In a mount namespace of its own, where mmdebstrap cannot be executed.
+    const hidden = ["--mount", "sh", "-c", 'mount --bind /dev/null /usr/bin/mmdebstrap && exec "$@"', "sh"];
+    const { code, stderr } = await finish(
+      spawn("unshare", [...hidden, process.execPath, MAIN, "--dir", stateDirectory], { stdio: "pipe" }),
+    );
+    expect(code).toBe(1);
+    expect(stderr).toBe("Cannot build the guest: mmdebstrap not installed\nRun: apt-get install mmdebstrap\n");
+  });
+
+  // Nobody reaches a checkout below /root.
+  const reachable = spawnSync("test", ["-r", MAIN], { uid: 65_534, gid: 65_534 }).status === 0;
+  it.skipIf(!reachable)("needs root only to build", async () => {
+    const stateDirectory = await emptyDirectory();
+    const asNobody = (directory: string) =>
+      finish(spawn(process.execPath, [MAIN, "--dir", directory], { uid: 65_534, gid: 65_534, stdio: "pipe" }));
+    expect(await asNobody(SHARED_DIRECTORY)).toMatchObject({ code: 0, stderr: "" });
+    const { code, stderr } = await asNobody(stateDirectory);
+    expect(code).toBe(1);
+    expect(stderr).toContain("needs root");
+  });
+
+  it("makes the images readable whatever the umask is", async () => {
+    const stateDirectory = await borrow("kernel", "tree-base", "tree-minimal");
+    const { code } = await finish(
+      spawn("sh", ["-c", 'umask 077 && exec "$@"', "sh", process.execPath, MAIN, "--dir", stateDirectory], {
+        stdio: "pipe",
+      }),
+    );
+    expect(code).toBe(0);
+    const manifest = await readGuestManifest(stateDirectory);
+    const paths = [manifest.initramfsPath, ...manifest.templates.map((template) => template.rootfsPath)];
+    for (const path of paths) {
+      expect((await stat(path)).mode & 0o777).toBe(0o444);
+      expect((await stat(dirname(path))).mode & 0o777).toBe(0o755);
+    }
   });
 
   it("says that the agent has not been built", async () => {

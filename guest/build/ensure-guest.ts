@@ -11,6 +11,7 @@ import { kernelStep } from "./kernel.ts";
 import { withFileLock } from "./lock.ts";
 import { guestManifestPath, readGuestManifest, type GuestManifest, type GuestTemplate } from "./manifest.ts";
 import type { GuestProgress } from "./progress.ts";
+import { requireBuildPackages } from "./requirements.ts";
 import { rootfsStep } from "./rootfs.ts";
 import { buildStep, stepDirectory, stepHash, TEMPORARY_PREFIX, type Step, type StepTools } from "./step.ts";
 import { DEFAULT_USER, TEMPLATES, type TemplateRecipe } from "./templates.ts";
@@ -48,8 +49,7 @@ export interface EnsureGuestOptions {
 export async function ensureGuest(options: EnsureGuestOptions): Promise<GuestManifest> {
   const { stateDirectory, progress, signal } = options;
   await requireEnvd(options.envdPath);
-  // Its own path, not that of a link to it: the manifest names files by it, also for other state directories.
-  const guestDirectory = await realpath(join(stateDirectory, "guest")).catch(() => join(stateDirectory, "guest"));
+  const guestDirectory = await realGuestDirectory(stateDirectory);
   const stepsDirectory = join(guestDirectory, "steps");
 
   const ready = await findGuest(options, stepsDirectory);
@@ -59,7 +59,10 @@ export async function ensureGuest(options: EnsureGuestOptions): Promise<GuestMan
       hint: "Run the same command as root once, for example with sudo",
     });
   }
+  // Unprivileged VMs read the images, whatever umask the caller has.
+  const umask = process.umask(0o022);
   try {
+    await requireBuildPackages();
     await makeDirectories(stateDirectory, stepsDirectory);
     const onWait = () => progress.note(`Waiting for another build of the guest in ${guestDirectory}`);
     return await withFileLock(join(guestDirectory, "build.lock"), { signal, onWait }, () =>
@@ -67,7 +70,21 @@ export async function ensureGuest(options: EnsureGuestOptions): Promise<GuestMan
     );
   } catch (thrown) {
     throw buildFailure("build the guest", thrown, signal, stateDirectory);
+  } finally {
+    process.umask(umask);
   }
+}
+
+/**
+ * The guest directory's own path, not that of a link to it: the manifest names files by it, also for
+ * other state directories. Nothing has to exist yet.
+ */
+async function realGuestDirectory(stateDirectory: string): Promise<string> {
+  const named = join(stateDirectory, "guest");
+  const inRealState = () => realpath(stateDirectory).then((directory) => join(directory, "guest"));
+  return await realpath(named)
+    .catch(inRealState)
+    .catch(() => named);
 }
 
 async function requireEnvd(envdPath: string): Promise<void> {
@@ -76,7 +93,7 @@ async function requireEnvd(envdPath: string): Promise<void> {
   } catch (cause) {
     throw new WrennError("missing_requirement", `Cannot build the guest: its agent ${envdPath} is not there`, {
       cause,
-      hint: "Build it with `cargo build --release -p wrenn-envd`",
+      hint: "Build it with `cargo build --release -p envd`",
     });
   }
 }
@@ -93,7 +110,7 @@ async function findGuest(options: EnsureGuestOptions, stepsDirectory: string): P
     const current = await readGuestManifest(options.stateDirectory).catch(() => undefined);
     return JSON.stringify(current) === JSON.stringify(manifest) ? manifest : undefined;
   } catch (thrown) {
-    if (thrown === missing) return undefined;
+    if (thrown === missing || (thrown as NodeJS.ErrnoException).code === "EACCES") return undefined;
     throw thrown;
   }
 }
@@ -143,12 +160,11 @@ function buildId(hash: string): string {
 }
 
 async function makeDirectories(stateDirectory: string, stepsDirectory: string): Promise<void> {
-  if ((await statIfExists(stateDirectory)) === undefined) {
-    await mkdir(stateDirectory, { recursive: true });
-    await chmod(stateDirectory, 0o711);
-  }
+  await mkdir(dirname(stateDirectory), { recursive: true });
+  await mkdir(stateDirectory, { recursive: true, mode: 0o711 });
   await mkdir(stepsDirectory, { recursive: true });
-  for (const directory of [dirname(stepsDirectory), stepsDirectory]) await chmod(directory, 0o755);
+  // The directory above may have been made by others, with less.
+  await chmod(dirname(stepsDirectory), 0o755);
 }
 
 /** Builds what is missing and publishes the manifest. The caller holds the lock. */

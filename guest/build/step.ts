@@ -3,7 +3,7 @@
  * and published by rename: what has its final name is whole, and equal inputs are never built twice.
  */
 import { createHash } from "node:crypto";
-import { chmod, mkdir } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { publishDirectory, remove, statIfExists } from "@wrenn/effects";
 import type { DebianArchive } from "./archive.ts";
@@ -60,7 +60,6 @@ export async function buildStep(stepsDirectory: string, step: Step, tools: StepT
   const temporary = join(stepsDirectory, `${TEMPORARY_PREFIX}${step.name}.${crypto.randomUUID()}`);
   try {
     await mkdir(temporary);
-    await chmod(temporary, 0o755); // VMs read images as unprivileged users, whatever the umask is
     const result = await step.build(temporary, tools);
     tools.signal.throwIfAborted();
     await publishDirectory(temporary, final, "guest.step");

@@ -5,11 +5,11 @@ import { remove, rename, statIfExists } from "@wrenn/effects";
 import { filesBelow } from "./recipe.ts";
 import { DEFAULT_USER } from "./templates.ts";
 
-/** Copies the files of an overlay; modes are ours to say, whatever the umask of the checkout was. */
+/** Copies the files of an overlay; their modes are said here, as a checkout's depend on its umask. */
 export async function addOverlay(overlay: string, root: string): Promise<void> {
   for (const path of await filesBelow(overlay)) {
     const target = join(root, path);
-    await mkdir(dirname(target), { recursive: true, mode: 0o755 });
+    await mkdir(dirname(target), { recursive: true });
     await remove(target);
     await copyFile(join(overlay, path), target);
     await chmod(target, path.startsWith("etc/sudoers.d/") ? 0o440 : 0o644);
@@ -27,7 +27,7 @@ export async function addUser(root: string): Promise<void> {
   // A login shell's farewell would cost every command a process.
   await remove(join(root, "etc/skel/.bash_logout"));
   const homeDirectory = join(root, home);
-  await mkdir(homeDirectory, { mode: 0o755 });
+  await mkdir(homeDirectory);
   for (const target of [homeDirectory, join(root, "root")]) {
     await cp(join(root, "etc/skel"), target, { recursive: true });
   }
@@ -48,8 +48,8 @@ export async function tidy(root: string): Promise<void> {
   for (const path of leftovers) await remove(join(root, path));
   for (const path of ["var/cache/debconf", "var/log"]) {
     await remove(join(root, path));
-    await mkdir(join(root, path), { mode: 0o755 });
+    await mkdir(join(root, path));
   }
   await writeFile(join(root, "etc/machine-id"), "", { mode: 0o444 });
-  await writeFile(join(root, "etc/resolv.conf"), "nameserver 169.254.0.22\n", { mode: 0o644 });
+  await writeFile(join(root, "etc/resolv.conf"), "nameserver 169.254.0.22\n");
 }
