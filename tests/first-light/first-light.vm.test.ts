@@ -113,7 +113,7 @@ describe("wrenn run", () => {
       "trap 'echo caught; exit 9' INT; echo ready; while true; do sleep 0.1; done",
     ]);
     let output = "";
-    child.stdout?.on("data", (chunk: Buffer) => {
+    child.stdout.on("data", (chunk: Buffer) => {
       output += chunk.toString();
       if (output === "ready\n") child.kill("SIGINT");
     });
