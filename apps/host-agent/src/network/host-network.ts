@@ -2,6 +2,7 @@
  * What a platform changes on the host beside its veths: one nft table, and the forwarding of the
  * interfaces that guests' packets leave by. Both follow the host's routes, both go with the platform.
  */
+import { existsSync, readFileSync } from "node:fs";
 import type { Logger } from "pino";
 import { CLOSED_RANGES, hostAddresses } from "./closed-ranges.ts";
 import { forwards, forwardsGlobally, setForwarding, veths } from "./forwarding.ts";
@@ -93,6 +94,7 @@ export class HostNetwork {
     const routes = readRoutes();
     const uplink = this.#uplink(routes);
     return {
+      connections: guestConnections(),
       uplink,
       resolver: this.#resolver,
       closed: closedBy(routes, uplink),
@@ -136,10 +138,18 @@ export class HostNetwork {
 
 /** What the table is made from. */
 interface Facts {
+  connections: number;
   uplink: string | undefined;
   resolver: string | undefined;
   closed: string[];
   ways: string[];
+}
+
+/** Half of the host's connection table (nf_conntrack-sysctl.rst): the host needs the other. */
+function guestConnections(): number {
+  const limit = "/proc/sys/net/netfilter/nf_conntrack_max";
+  // the module comes with the first rule that needs it; the kernel's own smallest default until then
+  return Math.floor((existsSync(limit) ? Number(readFileSync(limit, "utf8")) : 65_536) / 2);
 }
 
 /** What is closed beside the ranges that always are: the host's public addresses and its neighbours. */

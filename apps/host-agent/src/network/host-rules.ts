@@ -2,6 +2,7 @@
  * The nft table on the host: one for all slots of a platform. Our veths are known by their
  * interface group, which is set when they are made, so the table does not change with the slots.
  */
+import { CLOSED_TIMEOUTS } from "./limits.ts";
 import { resolverAlias, vethInterval, type AddressRanges } from "./addresses.ts";
 
 /** What the table depends on. */
@@ -15,6 +16,8 @@ export interface HostRuleOptions {
   closed: readonly string[];
   /** The resolver in use; undefined: guests have no DNS. */
   resolver: string | undefined;
+  /** Connections that all guests together may have; the rest of the host's table is the host's. */
+  connections: number;
   /** Interfaces that forward only because we turned it on: they forward for our guests alone. */
   opened: readonly string[];
 }
@@ -39,7 +42,7 @@ export function interfaceGroup(firstIndex: number): number {
 
 /** The input of `nft -f` that makes the table, or replaces it in one transaction. */
 export function hostRules(options: HostRuleOptions): string {
-  const { firstIndex, count, ranges, uplink, closed, resolver, opened } = options;
+  const { firstIndex, count, ranges, uplink, closed, resolver, connections, opened } = options;
   const table = hostTableName(firstIndex);
   const group = interfaceGroup(firstIndex);
   const addresses = vethInterval(firstIndex, count, ranges);
@@ -56,6 +59,9 @@ table inet ${table} {
   set ${OPENED_SET} {
     type ifname;
     ${opened.length === 0 ? "" : `elements = { ${opened.map((name) => `"${name}"`).join(", ")} }`}
+  }
+  ct timeout closed_soon {
+    ${CLOSED_TIMEOUTS}
   }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
@@ -84,6 +90,8 @@ table inet ${table} {
     oifgroup ${group} drop
     ip saddr != ${addresses} drop
     meta nfproto != ipv4 drop
+    ct state new ct count over ${connections} drop
+    ct state new meta l4proto tcp ct timeout set "closed_soon"
     tcp flags syn tcp option maxseg size set rt mtu
     ${toResolver}
     ${uplink === undefined ? "drop" : `oifname != "${uplink}" drop`}

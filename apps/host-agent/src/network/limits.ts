@@ -17,3 +17,9 @@ export const DEFAULT_LIMITS: SlotLimits = {
   bytesPerSecond: undefined,
   packetsPerSecond: undefined,
 };
+
+/**
+ * Closed TCP connections are forgotten after seconds instead of two minutes: the limits above do not
+ * count them, so a guest could fill the host's table with them.
+ */
+export const CLOSED_TIMEOUTS = "protocol tcp; l3proto ip; policy = { time_wait: 10, close: 5 };";

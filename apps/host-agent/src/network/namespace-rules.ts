@@ -6,7 +6,7 @@
  * dropped: its programs fail at once instead of waiting for minutes.
  */
 import type { SlotPlan } from "./addresses.ts";
-import type { SlotLimits } from "./limits.ts";
+import { CLOSED_TIMEOUTS, type SlotLimits } from "./limits.ts";
 import { GATEWAY_ADDRESS, GUEST_ADDRESS, GUEST_MAC_ADDRESS } from "./network.ts";
 
 /** What the rules depend on beside the slot. */
@@ -36,6 +36,9 @@ table ip wrenn {
     type ipv4_addr; flags interval; auto-merge;
     elements = { ${closed.join(", ")} }
   }
+  ct timeout closed_soon {
+    ${CLOSED_TIMEOUTS}
+  }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
     iifname "${slot.tapName}" ip daddr ${GATEWAY_ADDRESS} meta l4proto { tcp, udp } th dport 53 dnat to ${resolverAlias}
@@ -62,6 +65,7 @@ table ip wrenn {
     meta l4proto != { tcp, udp, icmp } drop
     limit rate over ${limits.newConnectionsPerSecond}/second burst ${2 * limits.newConnectionsPerSecond} packets drop
     ct count over ${limits.connections} drop
+    meta l4proto tcp ct timeout set "closed_soon"
     ct status dnat accept comment "only DNS is translated on the way out"
     ip daddr @closed reject with icmp admin-prohibited
     accept
