@@ -60,8 +60,8 @@ pub struct ControlSocket {
 }
 
 impl ControlSocket {
-    /// Binds `path`, replacing a socket on which nobody listens any more. Binding is also the lock
-    /// against a second shim for the same VM.
+    /// Binds `path`, replacing a socket on which nobody listens any more. A VM that runs is not started
+    /// a second time: its shim listens.
     pub fn bind(path: &Path) -> Result<Self, Failure> {
         let step = || format!("bind control socket {}", path.display());
         if is_abandoned(path) {

@@ -4,6 +4,8 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::json;
 use support::{Place, UID, command};
@@ -36,6 +38,40 @@ fn vmm_has_its_own_user_and_no_privilege() {
         ["0", "0"]
     );
     assert_eq!(vm.proc("environ"), "PATH=/usr/bin\0");
+}
+
+#[test]
+fn vmm_inherits_nothing_that_the_shim_was_started_with() {
+    let mut place = Place::new("");
+    place.spec["argv"] = json!(["/usr/bin/sleep", "1000"]);
+    place.write_spec();
+    let mut agent = Command::new("setpriv");
+    agent.args([
+        "--inh-caps=+sys_admin,+net_admin",
+        "--groups=4,24",
+        "--securebits=+no_setuid_fixup",
+        "sh",
+        "-c",
+    ]);
+    agent.args([
+        "trap '' USR1 TERM; exec 9</etc/passwd; exec \"$@\"",
+        "sh",
+        env!("CARGO_BIN_EXE_wrenn-shim"),
+    ]);
+    let vm = place.start_through(agent);
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(vm.status(set), "0000000000000000", "{set}");
+    }
+    assert_eq!(vm.status("Groups"), "");
+    assert_eq!(vm.status("SigIgn"), "0000000000000000");
+    let has_descriptor = |pid: &str| Path::new(&format!("/proc/{pid}/fd/9")).exists();
+    assert!(!has_descriptor(&vm.vmm().to_string()));
+    let of_shim = fs::read_dir(format!("/proc/{}/fd", vm.process.id())).unwrap();
+    assert!(
+        of_shim
+            .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+            .all(|target| target != Path::new("/etc/passwd"))
+    );
 }
 
 #[test]
@@ -72,7 +108,7 @@ fn vmm_is_alone_in_new_namespaces_and_a_session_and_has_only_three_descriptors()
 #[test]
 fn vmm_sees_nothing_of_the_host_but_what_the_spec_names() {
     let mut place = Place::new(
-        "ls -A /; echo --; ls -A /dev; echo --; hostname; ls /proc /etc /sys /root /home /var 2>&1 | grep -vc 'No such'; cat $MEM; ls $(dirname $MEM)",
+        "ls -A /; echo --; ls -A /dev; echo --; hostname; ls /proc /etc /sys /root /home /var 2>&1 | grep -vc 'No such'; cat $MEM; ls $(dirname $MEM); echo ready; exec sleep 1000",
     );
     fs::create_dir(place.path("images")).unwrap();
     let image = place.path("images/mem");
@@ -80,7 +116,8 @@ fn vmm_sees_nothing_of_the_host_but_what_the_spec_names() {
     fs::write(place.path("images/secret"), "").unwrap();
     place.spec["mounts"] = json!([{"path": image, "read_only": true}]);
     place.spec["env"]["MEM"] = json!(image);
-    place.run_to_end();
+    let vm = place.run();
+    place.wait_for_console("ready");
     let top = place
         .root
         .path()
@@ -91,13 +128,29 @@ fn vmm_sees_nothing_of_the_host_but_what_the_spec_names() {
         .to_str()
         .unwrap()
         .to_owned();
+    let mounts = vm.proc("mountinfo");
+    let mut points: Vec<_> = mounts
+        .lines()
+        .map(|line| line.split(' ').nth(4).unwrap())
+        .collect();
+    points.sort_unstable();
+    let (vm_directory, image) = (place.path("vm"), image);
+    let mut expected = vec![
+        "/",
+        "/dev",
+        "/usr",
+        vm_directory.to_str().unwrap(),
+        image.to_str().unwrap(),
+    ];
+    expected.sort_unstable();
+    assert_eq!(points, expected);
     let links = ["bin", "lib", "lib64", "sbin"]
         .into_iter()
         .filter(|name| fs::exists(format!("/{name}")).unwrap());
     let mut roots: Vec<_> = links.chain(["dev", "usr", &top]).collect();
     roots.sort_unstable();
     let expected = format!(
-        "{}\n--\nnull\nurandom\nzero\n--\n{}\n0\nimage\nmem\n",
+        "{}\n--\nnull\nurandom\nzero\n--\n{}\n0\nimage\nmem\nready\n",
         roots.join("\n"),
         place.spec["name"].as_str().unwrap()
     );

@@ -75,6 +75,23 @@ fn everything_that_the_vmm_started_ends_with_it() {
 }
 
 #[test]
+fn whatever_is_in_the_cgroup_ends_with_the_vm() {
+    let place = Place::new("read line < fifo");
+    Command::new("mkfifo")
+        .args(["-m", "666"])
+        .arg(place.path("vm/fifo"))
+        .status()
+        .unwrap();
+    let vm = place.run();
+    let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+    fs::write(place.cgroup().join("cgroup.procs"), other.id().to_string()).unwrap();
+    fs::write(place.path("vm/fifo"), "end\n").unwrap();
+    assert_eq!(vm.wait(), 0);
+    assert_eq!(other.wait().unwrap().code(), None);
+    place.assert_clean();
+}
+
+#[test]
 fn sigterm_to_the_shim_kills_the_vm_and_is_recorded() {
     let place = Place::new("trap '' TERM INT HUP; sleep 1000 & echo ready; wait");
     let vm = place.run();

@@ -64,17 +64,25 @@ impl Place {
 
     /// Starts the shim and reads its first line.
     pub fn start(&self) -> Shim {
-        fs::write(self.path("spec.json"), self.spec.to_string()).unwrap();
+        self.write_spec();
         self.start_as_it_is()
     }
 
+    pub fn write_spec(&self) {
+        fs::write(self.path("spec.json"), self.spec.to_string()).unwrap();
+    }
+
     pub fn start_as_it_is(&self) -> Shim {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_wrenn-shim"))
+        self.start_through(Command::new(env!("CARGO_BIN_EXE_wrenn-shim")))
+    }
+
+    /// Starts the shim by a command that ends with its program.
+    pub fn start_through(&self, mut command: Command) -> Shim {
+        let mut process = command
             .arg("run")
             .arg(self.path("spec.json"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
         let mut said = String::new();
