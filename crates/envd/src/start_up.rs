@@ -6,6 +6,7 @@ use tokio::net::TcpSocket;
 use crate::app::App;
 use crate::config::Config;
 use crate::http::server::serve;
+use crate::process::spawn;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -48,6 +49,8 @@ fn listen(config: &Config) -> std::io::Result<tokio::net::TcpListener> {
 
 /// Makes the agent the last to fail. After `App::new`, which notes the limits that processes get.
 fn prepare_process() {
+    // The kernel passes ignored signals on to programs; whoever started the agent may have some.
+    spawn::restore_default_signals();
     let limit = getrlimit(Resource::Nofile);
     // Both need rights that only root has; without them the agent is as limited as anyone.
     let _ = setrlimit(

@@ -19,8 +19,15 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 /// The request message in a JSON body; an empty body is the empty message.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body)
-        .map_err(|error| Error::invalid(format!("Cannot read the request: {error}")))
+    object(body).map_err(|reason| Error::invalid(format!("Cannot read the request: {reason}")))
+}
+
+/// A JSON object; serde alone would take an array of an object's values too.
+pub fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err("it is not a JSON object".to_owned());
+    }
+    serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
 /// For `#[serde(deserialize_with)]`: null stands for the default value.
@@ -83,16 +90,19 @@ mod tests {
                 Base64Bytes(vec![0xfb, 0xff])
             );
         }
-        parse::<Base64Bytes>(b"\"*\"").expect_err("not base64");
+        serde_json::from_str::<Base64Bytes>("\"*\"").expect_err("not base64");
     }
 
     #[test]
     fn integers_come_as_numbers_and_strings() {
-        assert_eq!(parse::<Uint64>(b"7").expect("number"), Uint64(7));
         assert_eq!(
-            parse::<Uint64>(b"\"18446744073709551615\"").expect("text"),
+            serde_json::from_str::<Uint64>("7").expect("number"),
+            Uint64(7)
+        );
+        assert_eq!(
+            serde_json::from_str::<Uint64>("\"18446744073709551615\"").expect("text"),
             Uint64(u64::MAX)
         );
-        parse::<Uint64>(b"-1").expect_err("negative");
+        serde_json::from_str::<Uint64>("-1").expect_err("negative");
     }
 }

@@ -16,7 +16,7 @@ use super::target::Target;
 use super::{resolve, user};
 use crate::app::App;
 use crate::blocking::blocking;
-use crate::connect::json::or_default;
+use crate::connect::json::{object, or_default};
 use crate::connect::unary::json_response;
 use crate::filesystem::directories::{Owner, make_parent};
 use crate::http::body::{Body, ReadError, read_all};
@@ -46,7 +46,7 @@ pub async fn answer(
             }
             ReadError::Cut => HttpError::bad_request("the request ended early"),
         })?;
-    let compose: Compose = serde_json::from_slice(&body)
+    let compose: Compose = object(&body)
         .map_err(|error| HttpError::bad_request(format!("Cannot read the body: {error}")))?;
     if compose.source_paths.is_empty() {
         return Err(HttpError::bad_request("source_paths is empty"));

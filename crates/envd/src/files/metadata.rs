@@ -57,7 +57,10 @@ pub fn from_headers(headers: &HeaderMap) -> Result<Metadata, HttpError> {
 /// each change is an event for watchers.
 pub fn replace(file: impl AsFd, metadata: &Metadata) -> io::Result<()> {
     let file = file.as_fd();
-    let existing = match names(|list| rustix::fs::flistxattr(file, list)) {
+    let existing = match names(
+        || rustix::fs::flistxattr_query(file),
+        |list| rustix::fs::flistxattr(file, list),
+    ) {
         Ok(names) => names,
         Err(error) if metadata.is_empty() && error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
             return Ok(());
@@ -80,7 +83,11 @@ pub fn replace(file: impl AsFd, metadata: &Metadata) -> io::Result<()> {
 
 /// The metadata of the entry at `path`, links followed; empty where there is none to be had.
 pub fn of(path: &Path) -> Metadata {
-    let names = names(|list| rustix::fs::listxattr(path, list)).unwrap_or_default();
+    let names = names(
+        || rustix::fs::listxattr_query(path),
+        |list| rustix::fs::listxattr(path, list),
+    )
+    .unwrap_or_default();
     let value = |key: &str| {
         let mut value = vec![0; MAX_TOTAL];
         let length = rustix::fs::getxattr(path, format!("{ATTRIBUTE}{key}"), &mut value).ok()?;
@@ -93,15 +100,17 @@ pub fn of(path: &Path) -> Metadata {
         .collect()
 }
 
-/// The keys among an entry's attribute names. Most entries have no attributes: asked first with no room.
-fn names(list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> io::Result<Vec<String>> {
-    let mut buffer = Vec::new();
+/// The keys among an entry's attribute names. Most entries have no attributes: `size` is asked first.
+fn names(
+    size: impl Fn() -> rustix::io::Result<usize>,
+    list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+) -> io::Result<Vec<String>> {
     loop {
-        let needed = list(&mut [])?;
+        let needed = size()?;
         if needed == 0 {
             return Ok(Vec::new());
         }
-        buffer.resize(needed, 0);
+        let mut buffer = vec![0; needed];
         match list(&mut buffer) {
             Ok(length) => {
                 let names = buffer[..length]

@@ -74,7 +74,7 @@ pub struct FilesystemEvent {
     pub name: String,
     pub r#type: EventType,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub entry: Option<EntryInfo>,
+    pub entry: Option<Box<EntryInfo>>,
 }
 
 #[derive(Debug, Serialize)]

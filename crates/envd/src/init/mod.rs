@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::blocking::blocking;
-use crate::connect::json::{Base64Bytes, or_default};
+use crate::connect::json::{Base64Bytes, object, or_default};
 use crate::http::body::{Body, ReadError, read_all};
 use crate::http::connections::Connection;
 use crate::http::error::HttpError;
@@ -63,7 +63,7 @@ pub async fn answer(
     let init: Init = if body.is_empty() {
         Init::default()
     } else {
-        serde_json::from_slice(&body)
+        object(&body)
             .map_err(|error| HttpError::bad_request(format!("Cannot read the body: {error}")))?
     };
     // A snapshot may have been taken of a frozen file system; nothing below could write to it.

@@ -100,11 +100,27 @@ impl Cgroup {
 
     /// Kills all processes in it.
     pub fn kill(&self) -> io::Result<()> {
-        fs::write(self.path.join("cgroup.kill"), "1")
+        match fs::write(self.path.join("cgroup.kill"), "1") {
+            // It was removed, so it was empty.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     /// Waits until no process is left in it.
     pub async fn emptied(&self) -> io::Result<()> {
+        match self.wait_until_empty().await {
+            // It was removed, so it was empty.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    async fn wait_until_empty(&self) -> io::Result<()> {
         let events = fs::File::open(self.path.join("cgroup.events"))?;
         // The kernel announces changes of this file as "priority" readiness.
         let events = watched(events.into(), Interest::PRIORITY)?;

@@ -1,9 +1,9 @@
-//! The stream of events of one process.
+//! The stream of events of one life.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::handle::Process;
+use super::handle::Life;
 use super::messages::{data_frame, end_frame, keepalive_frame, start_frame};
 use super::output::Follower;
 use crate::connect::stream::Messages;
@@ -11,16 +11,16 @@ use crate::connect::{Code, Error};
 
 /// Sends `start`, the output, and `end`. With `lifetime` the stream also tells of the process's limit.
 pub async fn follow(
-    process: Rc<Process>,
+    life: Rc<Life>,
     follower: Follower,
     lifetime: bool,
     keepalive: Duration,
     messages: &mut Messages,
 ) -> Result<(), Error> {
-    messages.send_frame(start_frame(process.pid)).await;
+    messages.send_frame(start_frame(life.pid)).await;
     loop {
         let changed = follower.changed();
-        if lifetime && process.expired.get() {
+        if lifetime && life.expired.get() {
             return Err(Error::deadline());
         }
         if let Some(chunk) = follower.take() {
@@ -33,7 +33,7 @@ pub async fn follow(
                 "the stream was read too slowly; connect again with an offset",
             ));
         }
-        let end = process.end.borrow().clone();
+        let end = life.end.borrow().clone();
         if let Some(end) = end {
             messages.send_frame(end_frame(&end)).await;
             return Ok(());

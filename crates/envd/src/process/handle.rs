@@ -21,19 +21,24 @@ use crate::connect::{Code, Error};
 /// does not read delays the record.
 const RECORD: Duration = Duration::from_secs(1);
 
-/// A process that was started through the agent.
-pub struct Process {
+/// What is known of a process, also for a while after its end.
+pub struct Life {
     pub pid: u32,
     pub tag: Option<String>,
-    pub config: ProcessConfig,
-    pub pidfd: AsyncFd<OwnedFd>,
-    pub cgroup: Option<Cgroup>,
     pub output: Rc<Output>,
-    pub input: Input,
     pub ended: Ended,
     /// Its lifetime limit has passed.
     pub expired: Cell<bool>,
     pub end: RefCell<Option<End>>,
+}
+
+/// A process that was started through the agent, with what is held open for it until its end.
+pub struct Process {
+    pub life: Rc<Life>,
+    pub config: ProcessConfig,
+    pub pidfd: AsyncFd<OwnedFd>,
+    pub cgroup: Option<Rc<Cgroup>>,
+    pub input: Input,
     /// The process itself has exited; others may still hold its output open.
     exited: Cell<bool>,
     /// It was told to end: what others still write is not waited for.
@@ -41,40 +46,46 @@ pub struct Process {
     pub killed_by_us: Cell<bool>,
 }
 
-impl Process {
-    pub fn new(
-        pid: u32,
-        pidfd: AsyncFd<OwnedFd>,
-        cgroup: Option<Cgroup>,
-        output: Rc<Output>,
-        input: Input,
-        tag: Option<String>,
-        config: ProcessConfig,
-    ) -> Self {
-        Process {
+impl Life {
+    pub fn new(pid: u32, tag: Option<String>, output: Output) -> Rc<Self> {
+        Rc::new(Life {
             pid,
             tag,
-            config,
-            pidfd,
-            cgroup,
-            output,
-            input,
+            output: Rc::new(output),
             ended: Ended::default(),
             expired: Cell::new(false),
             end: RefCell::default(),
+        })
+    }
+}
+
+impl Process {
+    pub fn new(
+        life: Rc<Life>,
+        config: ProcessConfig,
+        pidfd: AsyncFd<OwnedFd>,
+        cgroup: Option<Cgroup>,
+        input: Input,
+    ) -> Rc<Self> {
+        Rc::new(Process {
+            life,
+            config,
+            pidfd,
+            cgroup: cgroup.map(Rc::new),
+            input,
             exited: Cell::new(false),
             told_to_end: Cell::new(false),
             killed_by_us: Cell::new(false),
-        }
+        })
     }
 
     /// Sends `signal` to the process; SIGKILL goes to all its descendants too, and is done when none
     /// of them is left.
     pub async fn signal(&self, signal: Signal) -> Result<(), Error> {
-        if self.end.borrow().is_some() {
+        if self.life.end.borrow().is_some() {
             return Err(Error::not_found(format!(
                 "the process {} has ended",
-                self.pid
+                self.life.pid
             )));
         }
         if matches!(signal, Signal::KILL | Signal::TERM) {
@@ -84,12 +95,15 @@ impl Process {
             self.kill().await?;
         } else {
             rustix::process::pidfd_send_signal(&self.pidfd, signal).map_err(|error| {
-                Error::from_io(&format!("signal the process {}", self.pid), &error.into())
+                Error::from_io(
+                    &format!("signal the process {}", self.life.pid),
+                    &error.into(),
+                )
             })?;
         }
         self.stop_waiting_for_output();
         if signal == Signal::KILL {
-            let _ = tokio::time::timeout(RECORD, self.ended.wait()).await;
+            let _ = tokio::time::timeout(RECORD, self.life.ended.wait()).await;
         }
         Ok(())
     }
@@ -98,11 +112,14 @@ impl Process {
     pub async fn kill(&self) -> Result<(), Error> {
         self.told_to_end.set(true);
         self.killed_by_us.set(true);
-        kill::kill_all(self.pid, self.cgroup.as_ref())
-            .await
-            .map_err(|error| {
-                Error::internal(format!("Cannot kill the process {}: {error}", self.pid))
-            })
+        let killed = kill::kill_all(self.life.pid, self.cgroup.as_deref()).await;
+        self.stop_waiting_for_output();
+        killed.map_err(|error| {
+            Error::internal(format!(
+                "Cannot kill the process {}: {error}",
+                self.life.pid
+            ))
+        })
     }
 
     /// To be called when the process itself has exited.
@@ -113,7 +130,7 @@ impl Process {
 
     fn stop_waiting_for_output(&self) {
         if self.exited.get() && self.told_to_end.get() {
-            self.output.abandon();
+            self.life.output.abandon();
         }
     }
 

@@ -18,4 +18,5 @@ pub mod signal;
 #[allow(unsafe_code)]
 pub mod spawn;
 pub mod start;
+pub mod supervise;
 pub mod usage;

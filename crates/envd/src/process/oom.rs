@@ -15,13 +15,16 @@ const KILLED_CHILD: i32 = 128 + libc::SIGKILL;
 
 /// Adds to `end` that, and what, the kernel killed among the process's descendants.
 pub async fn explain(process: &Process, mut end: End) -> End {
-    let counted = process.cgroup.as_ref().and_then(Cgroup::oom_kills);
+    let counted = process.cgroup.as_deref().and_then(Cgroup::oom_kills);
     let suspicious = (end.signal == Some(libc::SIGKILL) && !process.killed_by_us.get())
         || end.exit_code == KILLED_CHILD;
     if counted == Some(0) || (counted.is_none() && !suspicious) {
         return end;
     }
-    let (pid, cgroup) = (process.pid, process.cgroup.as_ref().map(Cgroup::name));
+    let (pid, cgroup) = (
+        process.life.pid,
+        process.cgroup.as_deref().map(Cgroup::name),
+    );
     let victim = blocking(move || last_victim(pid, cgroup.as_deref())).await;
     if counted.is_none() && victim.is_none() {
         return end;

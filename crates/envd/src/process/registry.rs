@@ -10,7 +10,7 @@ use rustix::process::Resource;
 use tokio::time::Instant;
 
 use super::cgroup::{Cgroup, Cgroups};
-use super::handle::Process;
+use super::handle::{Life, Process};
 use super::messages::Selector;
 use super::output::Budget;
 use crate::connect::Error;
@@ -25,7 +25,7 @@ const MAX_ENDED_OUTPUT: usize = 8 * 1024 * 1024;
 /// All processes.
 pub struct Processes {
     live: RefCell<BTreeMap<u32, Rc<Process>>>,
-    ended: RefCell<VecDeque<(Instant, Rc<Process>)>>,
+    ended: RefCell<VecDeque<(Instant, Rc<Life>)>>,
     cgroups: Option<Cgroups>,
     pub budget: Rc<Budget>,
     /// The limit of open files that processes get: the one that the agent itself was given.
@@ -66,18 +66,18 @@ impl Processes {
     pub fn add(&self, process: &Rc<Process>) {
         self.live
             .borrow_mut()
-            .insert(process.pid, Rc::clone(process));
+            .insert(process.life.pid, Rc::clone(process));
     }
 
     /// Moves a process to those that ended.
-    pub fn has_ended(&self, process: &Rc<Process>) {
-        self.live.borrow_mut().remove(&process.pid);
+    pub fn has_ended(&self, life: &Rc<Life>) {
+        self.live.borrow_mut().remove(&life.pid);
         let mut ended = self.ended.borrow_mut();
-        ended.push_back((Instant::now(), Rc::clone(process)));
+        ended.push_back((Instant::now(), Rc::clone(life)));
         if ended.len() > MAX_ENDED {
             ended.pop_front();
         }
-        let mut kept: usize = ended.iter().map(|(_, process)| process.output.kept()).sum();
+        let mut kept: usize = ended.iter().map(|(_, life)| life.output.kept()).sum();
         for (_, oldest) in ended.iter() {
             if kept <= MAX_ENDED_OUTPUT {
                 break;
@@ -114,7 +114,7 @@ impl Processes {
             (None, Some(tag)) => {
                 let found = live
                     .values()
-                    .find(|process| process.tag.as_deref() == Some(tag));
+                    .find(|process| process.life.tag.as_deref() == Some(tag));
                 found.cloned().ok_or_else(|| {
                     Error::not_found(format!("there is no process with the tag '{tag}'"))
                 })
@@ -123,22 +123,26 @@ impl Processes {
         }
     }
 
-    /// The process that is meant, which may have ended lately.
-    pub fn find(&self, selector: &Selector) -> Result<Rc<Process>, Error> {
-        self.find_live(selector).or_else(|error| {
-            self.forget_old();
-            let ended = self.ended.borrow();
-            let meant = |process: &&Rc<Process>| match selector.pid {
-                Some(pid) => process.pid == pid,
-                None => selector.tag.is_some() && process.tag == selector.tag,
-            };
-            ended
-                .iter()
-                .rev()
-                .map(|(_, process)| process)
-                .find(meant)
-                .cloned()
-                .ok_or(error)
-        })
+    /// The life of the process that is meant, which may have ended lately.
+    pub fn find(&self, selector: &Selector) -> Result<Rc<Life>, Error> {
+        match self.find_live(selector) {
+            Ok(process) => Ok(Rc::clone(&process.life)),
+            Err(error) => self.find_ended(selector).ok_or(error),
+        }
+    }
+
+    fn find_ended(&self, selector: &Selector) -> Option<Rc<Life>> {
+        self.forget_old();
+        let ended = self.ended.borrow();
+        let is_meant = |life: &&Rc<Life>| match selector.pid {
+            Some(pid) => life.pid == pid,
+            None => selector.tag.is_some() && life.tag == selector.tag,
+        };
+        ended
+            .iter()
+            .rev()
+            .map(|(_, life)| life)
+            .find(is_meant)
+            .cloned()
     }
 }

@@ -38,27 +38,27 @@ pub async fn answer(
                 let starting = tokio::task::spawn_local(async move {
                     start(&app, user, message, call.deadline).await
                 });
-                let (process, follower) = starting
+                let (life, follower) = starting
                     .await
                     .map_err(|error| Error::internal(error.to_string()))??;
-                follow(process, follower, true, call.keepalive, messages).await
+                follow(life, follower, true, call.keepalive, messages).await
             },
         ),
         "Connect" => stream::serve(
             request,
             async move |call, message: ConnectRequest, messages| {
-                let process = app.processes.find(&message.process)?;
+                let life = app.processes.find(&message.process)?;
                 let offsets = [
                     message.stdout_offset,
                     message.stderr_offset,
                     message.pty_offset,
                 ];
-                let follower = process
+                let follower = life
                     .output
                     .follow(offsets.map(|offset| offset.map(|offset| offset.0)));
                 within(
                     call.deadline,
-                    follow(process, follower, false, call.keepalive, messages),
+                    follow(life, follower, false, call.keepalive, messages),
                 )
                 .await
             },
@@ -84,12 +84,12 @@ pub async fn answer(
         }
         "CloseStdin" => {
             unary::answer(request, async |_, message: SelectorRequest| {
-                app.processes
-                    .find_live(&message.process)?
-                    .input
-                    .close_stdin()
-                    .await
-                    .map(|()| Empty {})
+                match app.processes.find_live(&message.process) {
+                    Ok(process) => process.input.close_stdin().await?,
+                    // One that has ended lately has no open input either.
+                    Err(_) => drop(app.processes.find(&message.process)?),
+                }
+                Ok(Empty {})
             })
             .await
         }
@@ -120,8 +120,8 @@ async fn list(app: &App) -> Result<ListResponse, Error> {
         } = measure(&process);
         processes.push(ProcessInfo {
             config: process.config.clone(),
-            pid: process.pid,
-            tag: process.tag.clone(),
+            pid: process.life.pid,
+            tag: process.life.tag.clone(),
             cpu_usec: cpu_usec.to_string(),
             memory_bytes: memory_bytes.to_string(),
         });
@@ -132,8 +132,13 @@ async fn list(app: &App) -> Result<ListResponse, Error> {
 
 async fn write(process: &Process, input: ProcessInput) -> Result<(), Error> {
     match (input.stdin, input.pty) {
-        (Some(bytes), _) => process.input.write_stdin(&bytes.0, &process.ended).await,
-        (None, Some(bytes)) => process.input.write_pty(&bytes.0, &process.ended).await,
+        (Some(bytes), _) => {
+            process
+                .input
+                .write_stdin(&bytes.0, &process.life.ended)
+                .await
+        }
+        (None, Some(bytes)) => process.input.write_pty(&bytes.0, &process.life.ended).await,
         (None, None) => Err(Error::invalid("input needs stdin or pty")),
     }
 }

@@ -111,6 +111,34 @@ pub fn spawn(spec: &Spec) -> io::Result<Spawned> {
     }
 }
 
+/// Ends the ignoring of signals in this process, except of SIGPIPE, which the Rust runtime needs.
+pub fn restore_default_signals() {
+    for signal in (1..=64).filter(|signal| *signal != libc::SIGPIPE) {
+        let default = KernelSigaction::default();
+        let mut known = KernelSigaction::default();
+        // SAFETY: both structures have the kernel's layout; only ignored signals are touched, so no
+        // handler of the runtime is lost. Raw, because glibc keeps two signals to itself.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                std::ptr::null::<u8>(),
+                &raw mut known,
+                8usize,
+            );
+            if known.handler == libc::SIG_IGN {
+                libc::syscall(
+                    libc::SYS_rt_sigaction,
+                    signal,
+                    &raw const default,
+                    std::ptr::null::<u8>(),
+                    8usize,
+                );
+            }
+        }
+    }
+}
+
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// `struct clone_args`, see clone(2).

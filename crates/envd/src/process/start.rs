@@ -1,4 +1,4 @@
-//! The life of a process: its start, the reading of its output, its limit, its end.
+//! The start of a process.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -6,22 +6,19 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{WaitId, WaitIdOptions};
 use rustix::termios::Winsize;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::command::{Command, c_path};
-use super::end::End;
-use super::handle::Process;
+use super::handle::{Life, Process};
 use super::input::Input;
 use super::messages::{PtySize, StartRequest};
 use super::output::{Follower, Kind, Output};
-use super::registry::{Processes, REMEMBERED};
 use super::spawn::{Failure, REPORT, Spawned, Spec, Step, spawn};
-use super::{cgroup::Cgroup, oom, pty};
+use super::supervise::{Source, reap, supervise};
+use super::{cgroup::Cgroup, pty};
 use crate::app::App;
 use crate::connect::Error;
 use crate::users::User;
@@ -33,7 +30,7 @@ pub async fn start(
     user: User,
     request: StartRequest,
     deadline: Option<Instant>,
-) -> Result<(Rc<Process>, Follower), Error> {
+) -> Result<(Rc<Life>, Follower), Error> {
     let directory = app.resolve(request.process.cwd.as_deref().unwrap_or_default(), &user)?;
     let command = {
         let settings = app.settings.borrow();
@@ -91,7 +88,7 @@ pub async fn start(
     let pidfd = watched(pidfd, Interest::READABLE).map_err(internal)?;
     if let Some(failure) = failure(report).await.map_err(internal)? {
         let _ = pidfd.readable().await;
-        wait(&pidfd, WaitIdOptions::empty());
+        reap(&pidfd);
         return Err(explain(
             failure,
             &request,
@@ -99,25 +96,21 @@ pub async fn start(
             &directory.display().to_string(),
         ));
     }
-    let output = Rc::new(Output::new(Rc::clone(&app.processes.budget)));
-    let follower = output.follow([Some(0); 3]);
-    let process = Rc::new(Process::new(
+    let life = Life::new(
         pid,
-        pidfd,
-        cgroup,
-        output,
-        input,
         request.tag,
-        request.process,
-    ));
+        Output::new(Rc::clone(&app.processes.budget)),
+    );
+    let follower = life.output.follow([Some(0); 3]);
+    let process = Process::new(Rc::clone(&life), request.process, pidfd, cgroup, input);
     app.processes.add(&process);
     tokio::task::spawn_local(supervise(
         Rc::clone(&app.processes),
-        Rc::clone(&process),
+        process,
         sources,
         deadline,
     ));
-    Ok((process, follower))
+    Ok((life, follower))
 }
 
 /// What connects a process with the agent.
@@ -126,7 +119,7 @@ struct Channels {
     stdout: OwnedFd,
     stderr: OwnedFd,
     input: Input,
-    sources: Vec<(Kind, Rc<AsyncFd<OwnedFd>>)>,
+    sources: Vec<Source>,
 }
 
 impl Channels {
@@ -238,85 +231,5 @@ fn explain(failure: Failure, request: &StartRequest, user: &User, directory: &st
         }
         Step::User => Error::internal(format!("Cannot become '{}': {reason}", user.name)),
         Step::Prepare => Error::internal(format!("Cannot prepare the process: {reason}")),
-    }
-}
-
-/// Follows a process to its end, and remembers it for a while.
-async fn supervise(
-    processes: Rc<Processes>,
-    process: Rc<Process>,
-    sources: Vec<(Kind, Rc<AsyncFd<OwnedFd>>)>,
-    deadline: Option<Instant>,
-) {
-    let exited = async {
-        let _ = process.pidfd.readable().await;
-        process.has_exited();
-    };
-    let mut sources = sources.into_iter();
-    let (first, second) = (sources.next(), sources.next());
-    let read = async |source: Option<(Kind, Rc<AsyncFd<OwnedFd>>)>| {
-        if let Some((kind, source)) = source {
-            process.output.read_until_end(kind, &source).await;
-        }
-    };
-    let life = async { tokio::join!(read(first), read(second), exited) };
-    match deadline {
-        None => {
-            life.await;
-        }
-        Some(deadline) => {
-            tokio::pin!(life);
-            let in_time = tokio::select! {
-                _ = &mut life => true,
-                () = tokio::time::sleep_until(deadline) => false,
-            };
-            if !in_time {
-                // Followers look at `expired` first: the stream says why before the kill shows.
-                process.expired.set(true);
-                process.output.notify();
-                let (killed, _) = tokio::join!(process.kill(), life);
-                if let Err(error) = killed {
-                    eprintln!("envd: {}", error.message);
-                }
-            }
-        }
-    }
-    let end = oom::explain(&process, wait(&process.pidfd, WaitIdOptions::NOWAIT)).await;
-    *process.end.borrow_mut() = Some(end);
-    processes.has_ended(&process);
-    // Reaped only now: as long as the process can be named, no other gets its pid.
-    wait(&process.pidfd, WaitIdOptions::empty());
-    process.ended.set();
-    process.output.notify();
-    let forget = async {
-        tokio::time::sleep(REMEMBERED).await;
-        processes.forget_old();
-    };
-    tokio::join!(forget, remove_cgroup(&process));
-}
-
-/// Removes the process's cgroup when the last of its descendants is gone.
-async fn remove_cgroup(process: &Process) {
-    let Some(cgroup) = &process.cgroup else {
-        return;
-    };
-    let removed = match cgroup.emptied().await {
-        Ok(()) => cgroup.remove(),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = removed {
-        eprintln!("envd: Cannot remove the cgroup {}: {error}", cgroup.name());
-    }
-}
-
-/// How a process that has exited ended; with NOWAIT it stays a zombie, else it is reaped.
-fn wait(pidfd: &AsyncFd<OwnedFd>, option: WaitIdOptions) -> End {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | option;
-    match rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), options) {
-        Ok(Some(status)) => End::from_status(&status),
-        other => {
-            eprintln!("envd: Cannot wait for a process: {other:?}");
-            End::unknown()
-        }
     }
 }

@@ -17,7 +17,7 @@ pub struct Usage {
 pub fn measure(process: &Process) -> Usage {
     let pids = match &process.cgroup {
         Some(cgroup) => cgroup.pids(),
-        None => family(process.pid),
+        None => family(process.life.pid),
     };
     let cpu_usec = process.cgroup.as_ref().and_then(|cgroup| cgroup.cpu_usec());
     Usage {

@@ -33,7 +33,7 @@ use crate::watched::watched;
 
 /// Watchers without a stream that are kept at most. Clients may forget theirs: one more replaces
 /// the one that was not asked for longest.
-const MAX_KEPT: usize = 512;
+const MAX_KEPT: usize = 256;
 
 /// All watchers.
 #[derive(Default)]

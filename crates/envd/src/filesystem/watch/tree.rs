@@ -38,7 +38,7 @@ pub struct Tree {
 struct Subscription {
     watcher: u64,
     /// The directory's name below the watcher's root.
-    relative: PathBuf,
+    relative: Box<Path>,
 }
 
 /// A set-up that has begun: where its part of the log begins.
@@ -125,7 +125,7 @@ impl Tree {
             .filter_map(|subscription| {
                 Some((
                     Rc::clone(self.watchers.get(&subscription.watcher)?),
-                    subscription.relative.clone(),
+                    subscription.relative.to_path_buf(),
                 ))
             })
             .collect();
@@ -238,11 +238,14 @@ impl Tree {
             .find(|subscription| subscription.watcher == watcher)
         {
             Some(known) => {
-                known.relative = relative;
+                known.relative = relative.into();
                 false
             }
             None => {
-                subscriptions.push(Subscription { watcher, relative });
+                subscriptions.push(Subscription {
+                    watcher,
+                    relative: relative.into(),
+                });
                 true
             }
         }

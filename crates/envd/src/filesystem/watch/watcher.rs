@@ -68,7 +68,7 @@ impl Watcher {
         waiting.push(FilesystemEvent {
             name,
             r#type,
-            entry,
+            entry: entry.map(Box::new),
         });
         self.changed.notify_waiters();
     }

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Runs envd as in a sandbox, in the namespaces that the caller made: with the users that a sandbox
+# has, and with an /etc, /home, /run and /tmp of its own. Stays in front of it as a small init.
+#
+# usage: enclosure.sh ENVD [ARGUMENT...]
+# ENVD_TEST_ROOT: a Debian base tree to work on (nothing in it is changed); without it, this machine.
+set -eu
+mount --make-rprivate /
+mount -t tmpfs tmpfs /mnt
+cp "$1" /mnt/envd
+shift
+if [ -n "${ENVD_TEST_ROOT:-}" ]; then
+  mkdir /mnt/upper /mnt/scratch /mnt/root
+  mount -t overlay overlay -o "lowerdir=$ENVD_TEST_ROOT,upperdir=/mnt/upper,workdir=/mnt/scratch" /mnt/root
+  mount --rbind /dev /mnt/root/dev
+  mount -t proc proc /mnt/root/proc
+  mkdir -p /mnt/root/sys/fs/cgroup
+  [ -z "${ENVD_TEST_CGROUP:-}" ] || mount --bind "$ENVD_TEST_CGROUP" /mnt/root/sys/fs/cgroup
+  cp /mnt/envd /mnt/root/run/envd
+  set -- chroot /mnt/root /run/envd "$@"
+  etc=/mnt/root/etc home=/mnt/root/home tmp=/mnt/root/tmp
+else
+  cp -a /etc /mnt/etc
+  mount --bind /mnt/etc /etc
+  mount -t tmpfs tmpfs /home
+  mount -t tmpfs tmpfs /run
+  mount -t proc proc /proc
+  # A cgroup is named from outside; inside it has the place that it has in a sandbox.
+  if [ -n "${ENVD_TEST_CGROUP:-}" ]; then
+    mkdir /mnt/cgroup
+    mount --bind "$ENVD_TEST_CGROUP" /mnt/cgroup
+    mount --bind /mnt/cgroup /sys/fs/cgroup
+  fi
+  set -- /mnt/envd "$@"
+  etc=/etc home=/home tmp=/tmp
+fi
+mount -t tmpfs tmpfs "$tmp"
+chmod 1777 "$tmp"
+if ! grep -q ^user: "$etc/passwd"; then
+  echo 'user:x:60123:60123::/home/user:/bin/bash' >>"$etc/passwd"
+  echo 'user:x:60123:' >>"$etc/group"
+fi
+sed -i 's/^\(games:x:[0-9]*:\).*/\1user/' "$etc/group"
+mkdir -p "$home/user"
+chown "$(grep ^user: "$etc/passwd" | cut -d: -f3,4)" "$home/user"
+"$@" &
+wait $!
