@@ -93,8 +93,6 @@ describe("every route", () => {
       ["PUT", `/v1/sandboxes/${id}/files?path=/x`],
       ["GET", "/v1/templates"],
     ];
-    const known = test.app.printRoutes({ commonPrefix: false }).match(/v1/g) ?? [];
-    expect(known.length).toBeGreaterThan(0);
     for (const [method, url] of routes) {
       for (const key of [undefined, "", "wrn_", `wrn_${"0".repeat(32)}`, "x".repeat(5_000)]) {
         const answer = await test.app.inject({
@@ -304,7 +302,7 @@ describe("routes of one sandbox", () => {
     [{ cmd: "" }, "cmd"],
     [{ cmd: "a\u0000b" }, "cmd"],
     [{ cmd: "ls", args: "x" }, "args"],
-    [{ cmd: "ls", shell: true }, "there is no such field"],
+    [{ cmd: "ls", command: "ls" }, "there is no such field"],
     [{ cmd: "ls", stdin: "%%%", stdin_encoding: "base64" }, "not base64"],
     [{ cmd: "ls", timeout_sec: 1e9 }, "timeout_sec"],
     [{ cmd: "ls", user: "a:b" }, "user"],

@@ -3,14 +3,17 @@
  * are in its folder.
  */
 import type { Socket } from "node:net";
+import websocket from "@fastify/websocket";
 import { fastify, type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { REQUEST_ID_HEADER } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import { requireApiKey } from "./auth/authenticate.ts";
 import { execRoutes } from "./exec/routes.ts";
+import { MAX_FRAME_BYTES } from "./exec/exec-session.ts";
 import { execStreamRoutes } from "./exec/stream-routes.ts";
 import { fileRoutes } from "./files/routes.ts";
 import { healthRoutes } from "./health/routes.ts";
+import { refuseWhileClosing } from "./http/closing.ts";
 import { answerErrors, sendError, toApiError } from "./http/errors.ts";
 import { requestIdOf } from "./http/request-id.ts";
 import { compileValidator } from "./http/validation.ts";
@@ -41,6 +44,15 @@ export async function buildApp({ services, version, log }: AppOptions): Promise<
   app.setValidatorCompiler(compileValidator as Parameters<typeof app.setValidatorCompiler>[0]);
   acceptEmptyJson(app);
   answerErrors(app);
+  await app.register(websocket, {
+    options: { maxPayload: MAX_FRAME_BYTES },
+    preClose: (done) => done(), // sessions say goodbye themselves
+    errorHandler: (error, socket, request) => {
+      request.log.info({ err: error }, "WebSocket failed");
+      socket.terminate();
+    },
+  });
+  refuseWhileClosing(app);
   app.addHook("onRequest", async (request, reply) => {
     reply.header(REQUEST_ID_HEADER, request.id);
   });

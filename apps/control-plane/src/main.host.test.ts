@@ -5,7 +5,9 @@ import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { sql } from "kysely";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { connectDatabase } from "./database/connect.ts";
 import { TestServer } from "./database/test-database.ts";
 
 const MAIN = join(import.meta.dirname, "main.ts");
@@ -106,23 +108,41 @@ describe("the control plane's process", () => {
     expect(await stderr).toContain(part);
   });
 
-  it("answers requests that are under way before it ends", async () => {
+  it("answers requests that are under way before it ends, and takes no new ones", async () => {
     const port = await freePort();
-    const { child, ready, exited } = launch({ DATABASE_URL: await server.newDatabase(), WRENN_PORT: String(port) });
+    const url = await server.newDatabase();
+    const { child, ready, exited } = launch({ DATABASE_URL: url, WRENN_PORT: String(port) });
     await ready;
     const { api_key } = JSON.parse(await fs.readFile(join(directory, "secrets/api-key.json"), "utf8")) as {
       api_key: string;
     };
-    const answers = Array.from(
-      { length: 20 },
-      async () => (await fetch(`http://127.0.0.1:${port}/v1/templates`, { headers: { "x-api-key": api_key } })).status,
-    );
-    await Promise.race(answers);
-    child.kill("SIGTERM");
-    const statuses = await Promise.allSettled(answers);
-    expect(statuses.filter((result) => result.status === "fulfilled").every((result) => result.value === 200)).toBe(
-      true,
-    );
-    expect(await exited).toEqual([0, null]);
-  });
+    const list = async () =>
+      (await fetch(`http://127.0.0.1:${port}/v1/sandboxes`, { headers: { "x-api-key": api_key } })).status;
+    const database = await connectDatabase({ url, poolSize: 2, onIdleError: () => undefined });
+    try {
+      const answers = await database.transaction().execute(async (transaction) => {
+        await sql`lock table sandboxes in access exclusive mode`.execute(transaction);
+        const held = Array.from({ length: 5 }, list);
+        await vi.waitUntil(async () => {
+          const { rows } = await sql<{ n: number }>`select count(*)::int as n from pg_locks where not granted`.execute(
+            database,
+          );
+          return (rows[0]?.n ?? 0) >= 5;
+        });
+        child.kill("SIGTERM");
+        await vi.waitUntil(
+          async () =>
+            await list().then(
+              () => false,
+              () => true,
+            ),
+        );
+        return held;
+      });
+      expect(await Promise.all(answers)).toEqual([200, 200, 200, 200, 200]);
+      expect(await exited).toEqual([0, null]);
+    } finally {
+      await database.destroy();
+    }
+  }, 30_000);
 });

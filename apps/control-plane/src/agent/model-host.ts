@@ -184,6 +184,8 @@ export class ModelHost {
       resumeSandbox: (request) => this.#execute(() => this.#resume(request)),
       setSandboxDeadline: ({ id, incarnation, deadline }) => {
         const sandbox = this.#current(id, incarnation);
+        if (sandbox.state !== SandboxState.RUNNING)
+          throw refusal(Code.FailedPrecondition, "invalid_state", "Cannot set the deadline: it does not run");
         if (deadline !== undefined) sandbox.deadline = deadline;
         return { sandbox };
       },

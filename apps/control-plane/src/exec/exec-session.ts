@@ -23,6 +23,8 @@ import { compileValidation } from "../http/validation.ts";
 import { checkEnvs } from "../sandboxes/limits.ts";
 import { GuestProcess, shownExitCode, type ProcessEvent } from "./guest-process.ts";
 
+/** Largest frame of a client: a `start` with all of its variables, or a chunk of input. */
+export const MAX_FRAME_BYTES = 4 * 1_024 * 1_024;
 /** Bytes waiting for the client above which the process is not read any further. */
 const HIGH_WATER_BYTES = 1_048_576;
 /** Frames waiting for the process above which the client is not read any further. */
@@ -76,7 +78,6 @@ export class ExecSession {
     const pingTimer = setInterval(() => this.#ping(), PING_INTERVAL_MS);
     this.#socket.on("message", (data, isBinary) => this.#receive(data as Buffer, isBinary, startTimer));
     this.#socket.on("pong", () => (this.#missedPongs = 0));
-    this.#socket.on("error", (error) => options.log.info({ err: error }, "WebSocket failed"));
     this.finished = new Promise((resolve) => {
       this.#socket.once("close", () => {
         clearTimeout(startTimer);

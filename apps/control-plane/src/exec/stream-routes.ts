@@ -3,7 +3,6 @@
  * before the upgrade, so what is wrong with them is an HTTP answer.
  */
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
-import websocket from "@fastify/websocket";
 import { SandboxParams } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import type { SandboxRow } from "../database/tables.ts";
@@ -11,12 +10,8 @@ import { findSandbox, requireRunning } from "../sandboxes/find.ts";
 import type { Services } from "../services.ts";
 import { ExecSession } from "./exec-session.ts";
 
-/** Largest frame of a client: a `start` with all of its variables, or a chunk of input. */
-const MAX_FRAME_BYTES = 4 * 1_024 * 1_024;
-
 export const execStreamRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (app, { services }) => {
   const sessions = new Set<ExecSession>();
-  await app.register(websocket, { options: { maxPayload: MAX_FRAME_BYTES } });
   app.decorateRequest("sandbox", null);
 
   app.route({
