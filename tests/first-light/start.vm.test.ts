@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { leakGate } from "../leaks/gate.ts";
 import { finished, linkSharedGuest, preparePlatform, REPOSITORY_WRENN } from "./platform.ts";
 
@@ -21,9 +21,9 @@ afterAll(async () => {
   await rm(platform.directory, { recursive: true, force: true });
 });
 
-const down = async (): Promise<void> => {
+afterEach(async () => {
   await platform.wrenn(["down", "--destroy"]);
-};
+});
 
 describe("wrenn up", () => {
   it("says who can help when the port is taken, and works when it is free again", async () => {
@@ -38,7 +38,6 @@ describe("wrenn up", () => {
     await once(server, "close");
     const free = await platform.wrenn(["up", "--detach"]);
     expect({ code: free.code, stderr: free.stderr }).toMatchObject({ code: 0 });
-    await down();
   });
 
   it("is harmless when it runs already, and two at once start one platform", async () => {
@@ -47,9 +46,8 @@ describe("wrenn up", () => {
     const before = JSON.parse((await platform.wrenn(["status", "--json"])).stdout.toString());
     expect((await platform.wrenn(["up", "--detach"])).code).toBe(0);
     const after = JSON.parse((await platform.wrenn(["status", "--json"])).stdout.toString());
-    const pids = (status: { services: { pid: number }[] }): number[] => status.services.map(({ pid }) => pid);
+    const pids = (status: { processes: { pid: number }[] }): number[] => status.processes.map(({ pid }) => pid);
     expect(pids(after)).toEqual(pids(before));
-    await down();
   });
 });
 
@@ -65,7 +63,6 @@ describe("wrenn run", () => {
     const script = `mount --bind /dev/null /dev/net/tun && exec "$0" run -- true`;
     const argv = ["-m", "sh", "-c", script, REPOSITORY_WRENN];
     const { code, stderr } = await finished(spawn("unshare", argv, { env: platform.env, stdio: "pipe" }));
-    await down();
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/tun/);
   });
@@ -106,7 +103,6 @@ describe("wrenn run", () => {
       expect({ code: repeat.code, stdout: repeat.stdout.toString() }).toEqual({ code: 0, stdout: "works\n" });
       const sandboxes = JSON.parse((await platform.wrenn(["sandbox", "list", "--json"])).stdout.toString());
       expect(sandboxes).toEqual([]);
-      await down();
     },
   );
 });
