@@ -74,7 +74,8 @@ export async function openDebianArchive(directory: string, signal: AbortSignal):
     sourcesListPath,
     downloadConfPath,
     async download(packages, into, onBytes) {
-      const { stdout } = await run(apt(["download", "--print-uris", ...packages]), { signal });
+      // There, because apt leaves out what lies in the working directory already.
+      const { stdout } = await run(apt(["download", "--print-uris", ...packages]), { cwd: into, signal });
       const files = [...stdout.matchAll(/^'[^']*' (\S+) (\d+) /gm)].map(([, name = "", size]) => ({
         name,
         size: Number(size),

@@ -16,7 +16,7 @@ export function reportInstall(progress: Pick<GuestProgress, "update">): (line: s
     // Before the first "Need to get" apt fetches the index, whose size it does not announce.
     if (got !== null && totalBytes > 0) {
       bytes += aptBytes(got[1], got[2]);
-      progress.update(bytes, totalBytes);
+      progress.update(Math.min(bytes, totalBytes), totalBytes); // apt rounds the total
     }
     if (line.startsWith("Setting up ")) {
       packages += 1;
