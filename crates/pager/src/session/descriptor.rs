@@ -125,7 +125,8 @@ impl RunDirectory {
         for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
             let extension = path.extension().unwrap_or_default();
-            if extension == "tmp" || (extension == "pages" && !path.with_extension("json").exists()) {
+            if extension == "tmp" || (extension == "pages" && !path.with_extension("json").exists())
+            {
                 fs::remove_file(&path)?;
             }
             if extension != "json" {
