@@ -131,7 +131,7 @@ describe("Supervisor", () => {
     const starting = supervisor.start(stopping.signal);
     const pid = await until(async () => await findProcess(directory));
     stopping.abort();
-    await expect(starting).rejects.toMatchObject({ name: "AbortError" });
+    await expect(starting).rejects.toMatchObject({ code: "canceled" });
     expect(identify(pid)).toBeUndefined();
   });
 
