@@ -20,6 +20,8 @@ export interface DebianArchive {
   codename: string;
   /** Entries for `sources.list`, one a line. */
   sourcesListPath: string;
+  /** The fetched index, as it goes to /var/lib/apt/lists. */
+  listsPath: string;
   /** apt.conf with the host's proxy, CA and retry settings. */
   downloadConfPath: string;
   /** Downloads packages as `.deb` files into a directory; returns their paths, in the order of the names. */
@@ -50,7 +52,8 @@ export async function openDebianArchive(directory: string, signal: AbortSignal):
   const sourcesListPath = join(directory, "debian.list");
   const downloadConfPath = join(directory, "download.conf");
   const confPath = join(directory, "apt.conf");
-  await mkdir(join(directory, "lists/partial"), { recursive: true });
+  const listsPath = join(directory, "lists");
+  await mkdir(join(listsPath, "partial"), { recursive: true });
   await mkdir(join(directory, "cache"), { recursive: true });
 
   const sources = await debianSources(codename, directory, signal);
@@ -72,6 +75,7 @@ export async function openDebianArchive(directory: string, signal: AbortSignal):
   return {
     codename,
     sourcesListPath,
+    listsPath,
     downloadConfPath,
     async download(packages, into, onBytes) {
       // There, because apt leaves out what lies in the working directory already.

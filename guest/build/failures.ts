@@ -34,7 +34,7 @@ export function buildFailure(what: string, thrown: unknown, signal: AbortSignal,
   if (NO_NETWORK.test(words)) {
     return new WrennError("missing_requirement", `Cannot ${what}: the Debian mirror does not answer`, {
       cause: thrown,
-      hint: "The first build downloads about 140 MB. Check that `apt-get update` works (network, proxy, mirror), and run it again",
+      hint: "The first build downloads about 120 MB. Check that `apt-get update` works (network, proxy, mirror), and run it again",
     });
   }
   if (error.code !== "internal") return error;

@@ -13,8 +13,7 @@ export function reportInstall(progress: Pick<GuestProgress, "update">): (line: s
     const count = /, (\d+) newly installed/.exec(line);
     if (count !== null) totalPackages += Number(count[1]);
     if (need !== null) totalBytes += aptBytes(need[1], need[2]);
-    // Before the first "Need to get" apt fetches the index, whose size it does not announce.
-    if (got !== null && totalBytes > 0) {
+    if (got !== null) {
       bytes += aptBytes(got[1], got[2]);
       progress.update(Math.min(bytes, totalBytes), totalBytes); // apt rounds the total
     }

@@ -57,6 +57,9 @@ export async function treeStep(template: TemplateRecipe, codename: string): Prom
           `--include=${packages.join(",")}`,
           `--aptopt=${debian.downloadConfPath}`,
           "--dpkgopt=force-unsafe-io",
+          // The index is fetched once for all steps.
+          "--skip=update",
+          `--setup-hook=sync-in "${debian.listsPath}" /var/lib/apt/lists`,
           ...(codename === "bookworm" ? MERGE_USR : []),
           `--extract-hook=${DROP_DOCS}`,
           debian.codename,
