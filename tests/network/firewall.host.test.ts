@@ -65,7 +65,7 @@ describe("when somebody takes away what guests need, it comes back", () => {
   it("the forwarding of the interfaces, after somebody set the global switch", () => {
     const seen = play("sysctl");
     expect(seen).toMatchObject({ atFirst: true, afterwards: true, forwarding: "0" });
-    expect(seen.warnings).toContain("turned an interface's forwarding on again: guests need it");
+    expect(seen.warnings).toContain("turned interfaces' forwarding on again: guests need it");
   });
 });
 

@@ -19,13 +19,17 @@ export async function flush(path: string, name = "flush"): Promise<void> {
   }
 }
 
-/** Replaces `path` by `data`: readers see the old bytes or the new ones, also after a crash. */
+/**
+ * Replaces `path` by `data`: readers see the old bytes or the new ones, also after a crash.
+ * `durable: false` leaves out the flushes: enough against the death of processes, and right only for
+ * records of things that a power cut ends as well.
+ */
 export async function writeFileAtomic(
   path: string,
   data: string | Uint8Array,
-  options: { mode?: number; name?: string } = {},
+  options: { mode?: number; name?: string; durable?: boolean } = {},
 ): Promise<void> {
-  const { mode = 0o600, name = "write" } = options;
+  const { mode = 0o600, name = "write", durable = true } = options;
   const temporary = `${path}.${process.pid}.${crypto.randomUUID()}.tmp`;
   try {
     failpoint(`${name}.create`);
@@ -33,8 +37,10 @@ export async function writeFileAtomic(
     try {
       await handle.writeFile(data);
       await handle.chmod(mode); // exact bits, whatever the umask is
-      failpoint(`${name}.fsync`);
-      await handle.sync();
+      if (durable) {
+        failpoint(`${name}.fsync`);
+        await handle.sync();
+      }
     } finally {
       await handle.close();
     }
@@ -44,7 +50,7 @@ export async function writeFileAtomic(
     await fs.rm(temporary, { force: true });
     throw error;
   }
-  await flush(dirname(path), `${name}.parent`);
+  if (durable) await flush(dirname(path), `${name}.parent`);
 }
 
 /** Makes a directory visible under its final name: flushes it, renames, flushes the parent. */

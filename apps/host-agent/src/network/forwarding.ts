@@ -3,24 +3,32 @@
  * asks the interface that a packet comes in by, so guests need it on their veth and, for the
  * answers, on the uplink. The global `ip_forward` is never touched.
  */
+import { existsSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 
-/** True when the interface forwards; false also when it does not exist. */
-export async function forwards(interfaceName: string): Promise<boolean> {
+/** True when this network namespace has an interface of that name. */
+export function isInterface(name: string): boolean {
+  return existsSync(setting(name, "forwarding"));
+}
+
+/** Whether the interface forwards; undefined when it does not exist. */
+export async function forwards(interfaceName: string): Promise<boolean | undefined> {
   try {
     return (await readFile(setting(interfaceName, "forwarding"), "utf8")).trim() === "1";
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
 }
 
-/** Turns an interface's forwarding on or off; a missing interface has none to turn off. */
-export async function setForwarding(interfaceName: string, on: boolean): Promise<void> {
+/** Turns an interface's forwarding on or off; false when the interface does not exist (any more). */
+export async function setForwarding(interfaceName: string, on: boolean): Promise<boolean> {
   try {
     await writeFile(setting(interfaceName, "forwarding"), on ? "1" : "0");
+    return true;
   } catch (error) {
-    if (on || (error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
   }
 }
 

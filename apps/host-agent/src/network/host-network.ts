@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import type { Logger } from "pino";
 import { CLOSED_RANGES, hostAddresses } from "./closed-ranges.ts";
-import { forwards, forwardsGlobally, setForwarding, veths } from "./forwarding.ts";
+import { forwards, forwardsGlobally, isInterface, setForwarding, veths } from "./forwarding.ts";
 import { admit, withdraw } from "./foreign-firewall.ts";
 import {
   hostRules,
@@ -59,12 +59,14 @@ export class HostNetwork {
   /** Turns forwarding on again where somebody turned it off: writing the global switch does that to every interface. */
   async keepForwarding(): Promise<void> {
     await this.#alone(async () => {
-      const { ways } = this.#facts();
-      for (const name of [...ways, ...(await veths(interfaceGroup(this.#options.firstIndex)))]) {
-        if (await forwards(name)) continue;
-        await setForwarding(name, true);
-        this.#options.logger.warn({ interface: name }, "turned an interface's forwarding on again: guests need it");
-      }
+      const facts = this.#facts();
+      const ours = await veths(interfaceGroup(this.#options.firstIndex));
+      const off: string[] = [];
+      for (const name of [...facts.ways, ...ours]) if ((await forwards(name)) === false) off.push(name);
+      if (off.length === 0) return;
+      for (const name of off.filter((each) => ours.includes(each))) await setForwarding(name, true);
+      if (off.some((name) => facts.ways.includes(name))) await this.#install(facts);
+      this.#options.logger.warn({ interfaces: off }, "turned interfaces' forwarding on again: guests need it");
     });
   }
 
@@ -105,6 +107,8 @@ export class HostNetwork {
   async #install(facts: Facts): Promise<void> {
     const { logger } = this.#options;
     if (facts.uplink === undefined) logger.warn({}, "no default route: guests have no internet");
+    else if (!facts.ways.includes(facts.uplink))
+      logger.warn({ uplink: facts.uplink }, "the uplink does not exist: guests have no internet");
     const ruleset = await readRuleset();
     const openedBefore = [...this.#opened, ...openedBy(ruleset, (table) => table === this.#table)];
     this.#opened = await open(facts.ways, [...this.#opened, ...openedBy(ruleset, isHostTable)]);
@@ -164,19 +168,20 @@ function closedBy(routes: readonly Route[], uplink: string | undefined): string[
   return [...CLOSED_RANGES, ...new Set(own.toSorted())];
 }
 
-/** The interfaces that guests' packets leave by: the uplink, and the one towards the resolver. */
+/** The interfaces that guests' packets leave by: the uplink, and the one towards the resolver; those that exist. */
 function waysOut(routes: readonly Route[], uplink: string | undefined, resolver: string | undefined): string[] {
   const towardsResolver = resolver === undefined ? undefined : interfaceTowards(routes, resolver);
-  return [...new Set([uplink, towardsResolver].filter((name) => name !== undefined))];
+  return [...new Set([uplink, towardsResolver])]
+    .filter((name) => name !== undefined)
+    .filter((name) => isInterface(name));
 }
 
 /** Makes interfaces forward; returns those that would not without us or another platform of ours. */
 async function open(names: readonly string[], openedBefore: readonly string[]): Promise<string[]> {
   const opened: string[] = [];
   for (const name of names) {
-    if (!(await forwards(name))) {
-      await setForwarding(name, true);
-      opened.push(name);
+    if ((await forwards(name)) === false) {
+      if (await setForwarding(name, true)) opened.push(name);
     } else if (openedBefore.includes(name) && !(await forwardsGlobally())) opened.push(name);
   }
   return opened;

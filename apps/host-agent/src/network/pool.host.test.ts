@@ -271,6 +271,11 @@ describe("createNetworkPool()", () => {
     ).rejects.toMatchObject({ code: "invalid_request" });
   });
 
+  it("says when guests will have no internet, for the uplink does not exist", async () => {
+    await open({ uplink: "wntnone" });
+    expect(log.map(({ message }) => message)).toContain("the uplink does not exist: guests have no internet");
+  });
+
   it("says when guests will have no DNS", async () => {
     await open({ resolvers: ["127.0.0.53"] });
     expect(log.map(({ message }) => message)).toContain("no usable resolver: guests have no DNS");

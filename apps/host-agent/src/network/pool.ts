@@ -64,7 +64,9 @@ export async function createNetworkPool(options: NetworkPoolOptions): Promise<Ne
   await host.refresh(await choice.choose());
   choice.watch(async (resolver) => host.refresh(resolver));
   const watches = [
-    watch(["nft", "monitor"], async () => host.repair(), logger),
+    // not all events at once: `nft monitor` 1.0.6 dies of the removal of a ct timeout object
+    watch(["nft", "monitor", "chains"], async () => host.repair(), logger),
+    watch(["nft", "monitor", "rules"], async () => host.repair(), logger),
     watch(
       ["ip", "monitor", "route", "netconf"],
       async () => host.refresh().then(async () => host.keepForwarding()),

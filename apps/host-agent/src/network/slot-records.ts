@@ -1,6 +1,7 @@
 /**
  * Who owns which slot: one file per slot, `<index>.json`, written before anything of the slot is
  * made and removed after everything of it is gone. What a crash leaves is found by these alone.
+ * They are not flushed to the disk: a power cut ends the slots, too.
  */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -35,7 +36,10 @@ export class SlotRecords {
   }
 
   async write(record: SlotRecord): Promise<void> {
-    await writeFileAtomic(this.#path(record.index), `${JSON.stringify(record)}\n`, { name: "network.record" });
+    await writeFileAtomic(this.#path(record.index), `${JSON.stringify(record)}\n`, {
+      name: "network.record",
+      durable: false,
+    });
   }
 
   async has(index: number): Promise<boolean> {

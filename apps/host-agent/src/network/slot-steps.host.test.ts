@@ -17,9 +17,7 @@ const PROGRAM = fileURLToPath(new URL("../../../../tests/network/pool-process.ts
 const MAKING = [
   "network.record",
   "network.record.create",
-  "network.record.fsync",
   "network.record.rename",
-  "network.record.parent",
   "network.connections",
   "network.links",
   "run.ip",

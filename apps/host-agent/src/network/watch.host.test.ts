@@ -9,19 +9,18 @@ import { watch } from "./watch.ts";
 const MONITOR = ["ip", "monitor", "link"] as const;
 
 describe("watch()", () => {
-  it("calls back after a change, a burst being one, and not after it was stopped", async () => {
+  it("calls back at the start and after a change, a burst being one, and not after it was stopped", async () => {
     const onChange = vi.fn<() => Promise<void>>(async () => {});
     const children = childrenOf(process.pid);
     const stop = watch(MONITOR, onChange, { warn: () => {} });
-    await vi.waitFor(() => expect(childrenOf(process.pid).length).toBe(children.length + 1));
-    await new Promise((resolve) => setTimeout(resolve, 100)); // the tool has to subscribe
-    makeUplink("wntwatch").remove();
     await vi.waitFor(() => expect(onChange).toHaveBeenCalledTimes(1));
+    makeUplink("wntwatch").remove();
+    await vi.waitFor(() => expect(onChange).toHaveBeenCalledTimes(2));
     await stop();
     expect(childrenOf(process.pid)).toEqual(children);
     makeUplink("wntwatch").remove();
     await new Promise((resolve) => setTimeout(resolve, 400));
-    expect(onChange).toHaveBeenCalledTimes(1);
+    expect(onChange).toHaveBeenCalledTimes(2);
   });
 
   it("outlives a failing callback and says so", async () => {
@@ -33,9 +32,9 @@ describe("watch()", () => {
       },
       { warn: (_fields: unknown, message?: string) => void warnings.push(message ?? "") },
     );
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await vi.waitFor(() => expect(warnings).toHaveLength(1));
     ip(["link add wntwatch type veth peer name wntwatchp", "link del wntwatch"]);
-    await vi.waitFor(() => expect(warnings).toContain("cannot follow a change of the host's network"));
+    await vi.waitFor(() => expect(warnings).toEqual(Array(2).fill("cannot follow a change of the host's network")));
     await stop();
   });
 

@@ -15,7 +15,7 @@ const RESTART_MS = 5_000;
 /** Stops watching; resolves when the tool is gone and no call is under way. */
 export type StopWatching = () => Promise<void>;
 
-/** Watches until stopped. The tool dies with this process, however this process ends. */
+/** Watches until stopped; calls back once at the start as well. The tool dies with this process, however this process ends. */
 export function watch(
   argv: readonly [string, ...string[]],
   onChange: () => Promise<void>,
@@ -49,14 +49,16 @@ async function monitor(
   });
   let burst: NodeJS.Timeout | undefined;
   let running: Promise<void> = Promise.resolve();
-  child.stdout?.on("data", () => {
+  const changed = () => {
     burst ??= setTimeout(() => {
       burst = undefined;
       running = running.then(onChange).catch((error: unknown) => {
         logger.warn({ err: error, argv }, "cannot follow a change of the host's network");
       });
     }, BURST_MS);
-  });
+  };
+  child.stdout?.on("data", changed);
+  changed(); // what changed before the tool listened
   await ended;
   clearTimeout(burst);
   await running;
