@@ -46,11 +46,12 @@ export async function runChild({
     child.once("close", (code, by) => resolve(by === null ? `exit status ${code}` : `signal ${by}`));
     child.once("error", (error) => resolve(error.message));
   });
+  const left = new Promise<void>((resolve) => child.once("exit", () => resolve()).once("error", () => resolve()));
   const deadline = AbortSignal.timeout(deadlineMs);
   const stopped = AbortSignal.any([signal, deadline]);
   let stopping: Promise<void> | undefined;
   const stop = (): void => {
-    stopping ??= stopGroup(child.pid, ended);
+    stopping ??= stopGroup(child.pid, left);
   };
   stopped.addEventListener("abort", stop, { once: true });
   if (stopped.aborted) stop();
@@ -64,15 +65,16 @@ export async function runChild({
   };
 }
 
-async function stopGroup(pid: number | undefined, ended: Promise<unknown>): Promise<void> {
+/** Ends the program, then at once whatever it has left in its group. */
+async function stopGroup(pid: number | undefined, left: Promise<void>): Promise<void> {
   if (pid === undefined) return;
   for (const [signal, graceMs] of STOP_STEPS) {
     if (!kill(-pid, signal)) return;
-    const settled = await Promise.race([
-      ended.then(() => true),
+    const over = await Promise.race([
+      left.then(() => true),
       once(AbortSignal.timeout(graceMs), "abort").then(() => false),
     ]);
-    if (settled) break;
+    if (over) break;
   }
-  kill(-pid, "SIGKILL"); // whatever the program itself has left in its group
+  kill(-pid, "SIGKILL");
 }

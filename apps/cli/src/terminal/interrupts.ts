@@ -8,12 +8,20 @@ import { WrennError } from "@wrenn/errors";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
 export type InterruptSignal = (typeof SIGNALS)[number];
+/**
+ * A signal that comes again this soon is the same one: timeout(1), npm and shells send it to the process
+ * and to its group.
+ */
+const SAME_SIGNAL_MS = 500;
+
 type Handler = (signal: InterruptSignal) => void;
 
 export class Interrupts {
   readonly #controller = new AbortController();
   #handler: Handler | undefined;
   #received: InterruptSignal | undefined;
+  /** When each was taken last, by performance.now(). */
+  readonly #takenAt = new Map<InterruptSignal, number>();
 
   get signal(): AbortSignal {
     return this.#controller.signal;
@@ -45,6 +53,9 @@ export class Interrupts {
   }
 
   #receive(signal: InterruptSignal): void {
+    const now = performance.now();
+    if (now - (this.#takenAt.get(signal) ?? Number.NEGATIVE_INFINITY) < SAME_SIGNAL_MS) return;
+    this.#takenAt.set(signal, now);
     if (this.#handler !== undefined) this.#handler(signal);
     else if (this.#received === undefined) this.abort(signal);
     else process.exit(128 + constants.signals[signal]);
