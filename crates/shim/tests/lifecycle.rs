@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
@@ -87,7 +88,13 @@ fn whatever_is_in_the_cgroup_ends_with_the_vm() {
     fs::write(place.cgroup().join("cgroup.procs"), other.id().to_string()).unwrap();
     fs::write(place.path("vm/fifo"), "end\n").unwrap();
     assert_eq!(vm.wait(), 0);
-    assert_eq!(other.wait().unwrap().code(), None);
+    let ended = other.try_wait().unwrap();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert!(
+        ended.is_some_and(|status| status.signal() == Some(9)),
+        "{ended:?}"
+    );
     place.assert_clean();
 }
 
