@@ -16,7 +16,7 @@ use super::output::Budget;
 use crate::connect::Error;
 
 /// How long an end is remembered, so that a late Connect still learns of it.
-pub const REMEMBERED: Duration = Duration::from_secs(30);
+const REMEMBERED: Duration = Duration::from_secs(30);
 /// Ends that are remembered at most.
 const MAX_ENDED: usize = 1024;
 /// Output of ended processes that is kept at most, in bytes.
@@ -70,9 +70,12 @@ impl Processes {
     }
 
     /// Moves a process to those that ended.
-    pub fn has_ended(&self, life: &Rc<Life>) {
+    pub fn has_ended(self: &Rc<Self>, life: &Rc<Life>) {
         self.live.borrow_mut().remove(&life.pid);
         let mut ended = self.ended.borrow_mut();
+        if ended.is_empty() {
+            tokio::task::spawn_local(Rc::clone(self).forget());
+        }
         ended.push_back((Instant::now(), Rc::clone(life)));
         if ended.len() > MAX_ENDED {
             ended.pop_front();
@@ -87,14 +90,16 @@ impl Processes {
         }
     }
 
-    /// Forgets the ends that were remembered for long enough.
-    pub fn forget_old(&self) {
-        let mut ended = self.ended.borrow_mut();
-        while ended
-            .front()
-            .is_some_and(|(at, _)| at.elapsed() >= REMEMBERED)
-        {
-            ended.pop_front();
+    /// Forgets ends as their time comes, until none is left.
+    async fn forget(self: Rc<Self>) {
+        loop {
+            let Some(oldest) = self.ended.borrow().front().map(|(at, _)| *at) else {
+                return;
+            };
+            tokio::time::sleep_until(oldest + REMEMBERED).await;
+            self.ended
+                .borrow_mut()
+                .retain(|(at, _)| at.elapsed() < REMEMBERED);
         }
     }
 
@@ -132,7 +137,6 @@ impl Processes {
     }
 
     fn find_ended(&self, selector: &Selector) -> Option<Rc<Life>> {
-        self.forget_old();
         let ended = self.ended.borrow();
         let is_meant = |life: &&Rc<Life>| match selector.pid {
             Some(pid) => life.pid == pid,

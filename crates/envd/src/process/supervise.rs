@@ -12,12 +12,12 @@ use super::end::End;
 use super::handle::Process;
 use super::oom;
 use super::output::Kind;
-use super::registry::{Processes, REMEMBERED};
+use super::registry::Processes;
 
 /// Where output of one kind is read.
 pub type Source = (Kind, Rc<AsyncFd<OwnedFd>>);
 
-/// Follows a process to its end, and remembers it for a while.
+/// Follows a process to its end.
 pub async fn supervise(
     processes: Rc<Processes>,
     process: Rc<Process>,
@@ -36,11 +36,7 @@ pub async fn supervise(
     let cgroup = process.cgroup.clone();
     // Its descriptors are closed; only what it printed is kept.
     drop((process, life));
-    let forget = async {
-        tokio::time::sleep(REMEMBERED).await;
-        processes.forget_old();
-    };
-    tokio::join!(forget, remove(cgroup));
+    remove(cgroup).await;
 }
 
 /// Reads the output until the process has exited and nobody holds its output open any more. When the

@@ -3,12 +3,25 @@
 # has, and with an /etc, /home, /run and /tmp of its own. Stays in front of it as a small init.
 #
 # usage: enclosure.sh ENVD [ARGUMENT...]
+# ENVD_TEST_CHROOT: an empty root for tests of the file system itself.
 # ENVD_TEST_ROOT: a Debian base tree to work on (nothing in it is changed); without it, this machine.
 set -eu
 mount --make-rprivate /
 mount -t tmpfs tmpfs /mnt
 cp "$1" /mnt/envd
 shift
+if [ -n "${ENVD_TEST_CHROOT:-}" ]; then
+  mkdir -p "$ENVD_TEST_CHROOT/etc" "$ENVD_TEST_CHROOT/proc"
+  echo 'root:x:0:0::/:/bin/sh' >"$ENVD_TEST_CHROOT/etc/passwd"
+  mount -t proc proc "$ENVD_TEST_CHROOT/proc"
+  # The program itself is not on the file system: a frozen one can still run it.
+  mkdir -p "$ENVD_TEST_CHROOT/run"
+  mount -t tmpfs tmpfs "$ENVD_TEST_CHROOT/run"
+  cp /mnt/envd "$ENVD_TEST_CHROOT/run/envd"
+  chroot "$ENVD_TEST_CHROOT" /run/envd "$@" &
+  wait $!
+  exit
+fi
 if [ -n "${ENVD_TEST_ROOT:-}" ]; then
   mkdir /mnt/upper /mnt/scratch /mnt/root
   mount -t overlay overlay -o "lowerdir=$ENVD_TEST_ROOT,upperdir=/mnt/upper,workdir=/mnt/scratch" /mnt/root

@@ -29,6 +29,10 @@ pub struct Setup {
     pub without_cgroups: bool,
     /// Answer the gateway alone.
     pub without_loopback: bool,
+    /// The agent's root directory, empty but for what the test put there.
+    pub chroot: Option<PathBuf>,
+    /// Processes have the numbers that they have on the machine.
+    pub without_pid_namespace: bool,
     /// Arguments of setpriv(1).
     pub privileges: Vec<&'static str>,
     pub arguments: Vec<&'static str>,
@@ -50,18 +54,16 @@ impl Envd {
         command
             .args(["--pdeathsig", "KILL"])
             .args(&setup.privileges);
-        command
-            .args([
-                "unshare",
-                "--mount",
-                "--uts",
-                "--ipc",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "sh",
-            ])
-            .arg(script);
+        command.args([
+            "unshare",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--fork",
+            "--kill-child",
+        ]);
+        command.args((!setup.without_pid_namespace).then_some("--pid"));
+        command.arg("sh").arg(script);
         command
             .arg(env!("CARGO_BIN_EXE_envd"))
             .args(["--listen", "127.0.0.1:0"]);
@@ -77,6 +79,7 @@ impl Envd {
             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         );
         command.envs(cgroup.as_ref().map(|path| ("ENVD_TEST_CGROUP", path)));
+        command.envs(setup.chroot.map(|path| ("ENVD_TEST_CHROOT", path)));
         command.envs(std::env::var_os("ENVD_TEST_ROOT").map(|path| ("ENVD_TEST_ROOT", path)));
         let mut child = command
             .stdin(Stdio::null())
@@ -183,8 +186,11 @@ impl Envd {
 
 impl Drop for Envd {
     fn drop(&mut self) {
+        // Where there is a pid namespace this ends everything in it; else the agent is left.
+        let agent = rustix::process::Pid::from_raw(self.pid() as i32).expect("a pid");
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = rustix::process::kill_process(agent, rustix::process::Signal::KILL);
         if let Some(cgroup) = &self.cgroup {
             let removed = wait_for(|| remove_cgroups(cgroup));
             assert!(
