@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { countCargoTests, failedCargoTests } from "./cargo-results.ts";
+import { countCargoTests, failedCargoTests, withoutSuccesses } from "./cargo-results.ts";
 
 const OUTPUT = `
 running 3 tests
@@ -32,5 +32,14 @@ describe("countCargoTests()", () => {
 describe("failedCargoTests()", () => {
   it("names them", () => {
     expect(failedCargoTests(OUTPUT)).toEqual(["header::tests::refuses"]);
+  });
+});
+
+describe("withoutSuccesses()", () => {
+  it("keeps failures and drops what passed", () => {
+    const kept = withoutSuccesses(OUTPUT);
+    expect(kept).toContain("header::tests::refuses stdout");
+    expect(kept).not.toContain("... ok");
+    expect(kept).not.toContain("... ignored");
   });
 });

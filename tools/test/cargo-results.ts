@@ -18,3 +18,9 @@ export function countCargoTests(output: string): Counts {
 export function failedCargoTests(output: string): string[] {
   return [...output.matchAll(FAILURE)].map(([, name = ""]) => name);
 }
+
+/** What a reader of a failed run needs: no line for each test that passed. */
+export function withoutSuccesses(output: string): string {
+  const lines = output.split("\n").filter((line) => !/^test .* \.\.\. (?:ok|ignored.*)$/.test(line));
+  return lines.join("\n").replace(/\n{3,}/g, "\n\n");
+}

@@ -2,7 +2,7 @@
 import { readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { countCargoTests, failedCargoTests } from "./cargo-results.ts";
+import { countCargoTests, failedCargoTests, withoutSuccesses } from "./cargo-results.ts";
 import { MEMORY_GUARD } from "./check-steps.ts";
 import { runChild } from "./child.ts";
 import { add, NONE } from "./counts.ts";
@@ -28,9 +28,10 @@ function cargoSuite(name: string, argv: readonly string[], env: Record<string, s
       });
       const counts = countCargoTests(output);
       const failures = failedCargoTests(output);
+      const told = withoutSuccesses(output);
       // a compiler error or a crash of a test binary has no result line
-      if (ok || counts.failed > 0) return { counts, failures, output };
-      return { counts: add(counts, { ...NONE, failed: 1 }), failures: [`cargo test: ${how}`], output };
+      if (ok || counts.failed > 0) return { counts, failures, output: told };
+      return { counts: add(counts, { ...NONE, failed: 1 }), failures: [`cargo test: ${how}`], output: told };
     },
   };
 }
