@@ -6,7 +6,11 @@
 import { constants, type Stats } from "node:fs";
 import * as fs from "node:fs/promises";
 import { dirname } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { failpoint } from "./failpoint.ts";
+
+const BUSY_ATTEMPTS = 10;
+const BUSY_RETRY_MS = 10;
 
 /** Flushes a file or directory (fsync). */
 export async function flush(path: string, name = "flush"): Promise<void> {
@@ -73,6 +77,22 @@ export async function rename(from: string, to: string, name = "rename"): Promise
 export async function remove(path: string, name = "remove"): Promise<void> {
   failpoint(name);
   await fs.rm(path, { recursive: true, force: true, maxRetries: 2 });
+}
+
+/** Removes an empty directory; a missing one is success. A cgroup stays busy for a moment behind its last process. */
+export async function removeEmptyDirectory(path: string, name = "rmdir"): Promise<void> {
+  failpoint(name);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await fs.rmdir(path);
+      return;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT") return;
+      if (code !== "EBUSY" || attempt === BUSY_ATTEMPTS) throw error;
+      await setTimeout(BUSY_RETRY_MS * attempt);
+    }
+  }
 }
 
 /** Copies a file, sharing blocks where the file system can (FICLONE). */

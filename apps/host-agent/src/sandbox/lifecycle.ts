@@ -191,8 +191,8 @@ export class Lifecycle {
     };
     await attempt(async () => await guest?.agent.close());
     await attempt(async () => {
-      if (guest !== undefined) await guest.vm.stop();
-      else await stopLeftover(paths.root);
+      await guest?.vm.stop();
+      await stopLeftover(record.id, paths.root);
     });
     await attempt(async () => {
       const slot =

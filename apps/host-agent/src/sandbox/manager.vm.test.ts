@@ -1,3 +1,4 @@
+import { readdir, readFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -145,6 +146,25 @@ describe("SandboxManager", () => {
     await host.manager.destroy(sandbox.id, 0);
   });
 });
+
+describe("a shim that is killed", () => {
+  it("takes its VM with it; the sandbox fails with that reason and nothing is left", async () => {
+    const { sandbox } = await host.manager.create(host.request());
+    const failed = once(host, sandbox.id, "failed");
+    process.kill(await shimOf(sandbox.id), "SIGKILL");
+    expect((await failed).reason).toBe("the VM ended together with its shim");
+    await host.manager.destroy(sandbox.id, 0);
+  });
+});
+
+/** Process id of a sandbox's shim, found by the spec that it was started with. */
+async function shimOf(id: string): Promise<number> {
+  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+    const argv = (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).split("\0");
+    if (argv[1] === "run" && argv[2] === `${host.stateDirectory}/sandboxes/${id}/shim.json`) return Number(pid);
+  }
+  throw new Error(`no shim of ${id}`);
+}
 
 /** Settles when a sandbox reaches a state. */
 async function once({ manager }: TestHost, id: string, state: string): Promise<SandboxView> {

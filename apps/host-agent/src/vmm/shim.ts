@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { start, writeFileAtomic } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
+import { removeCgroup } from "./cgroup.ts";
 import type { VmExit } from "./vmm.ts";
 
 const STOP_DEADLINE_MS = 10_000;
@@ -152,10 +153,14 @@ export class ShimProcess {
   }
 }
 
-/** Ends whatever VM runs under a supervision directory, also one of which no record was written yet. */
-export async function stopLeftover(supervisionDirectory: string): Promise<void> {
+/**
+ * Ends whatever VM runs under a supervision directory, also one of which no record was written yet, and
+ * removes what a shim that was killed left.
+ */
+export async function stopLeftover(name: string, supervisionDirectory: string): Promise<void> {
   const process = await ShimProcess.attach(supervisionDirectory, AbortSignal.timeout(STOP_DEADLINE_MS));
   await process?.stop();
+  await removeCgroup(name);
 }
 
 /** How a VM ended, from its durable record; `lost` when it left none. */

@@ -1,0 +1,21 @@
+/**
+ * What a killed shim leaves of its VM's cgroup (v2). A shim that ends in order removes it itself.
+ * https://docs.kernel.org/admin-guide/cgroup-v2.html
+ */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { removeEmptyDirectory } from "@wrenn/effects";
+
+/** Path below the cgroup v2 mount in which VMs have their groups. */
+export const CGROUP_PARENT = "wrenn";
+
+/** Kills what is left in the VM's cgroup and removes it; a missing one is success. */
+export async function removeCgroup(name: string): Promise<void> {
+  const mounts = await readFile("/proc/self/mounts", "utf8");
+  const mount = mounts.split("\n").find((line) => line.split(" ")[2] === "cgroup2");
+  if (mount === undefined) return;
+  const group = join(mount.split(" ")[1] as string, CGROUP_PARENT, name);
+  // Since Linux 5.14; before, or with nobody in it, there is nothing to write.
+  await writeFile(join(group, "cgroup.kill"), "1").catch(() => undefined);
+  await removeEmptyDirectory(group, "cgroup.remove");
+}
