@@ -1,6 +1,5 @@
 /** The routes of the native API that need a host agent, on real VMs. */
 import { createHash, randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { request as httpRequest } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
@@ -412,15 +411,22 @@ describe("exec/stream", () => {
 
   it("holds the program back while the client does not read", async () => {
     const id = await create({ timeout_sec: 0 });
+    const program = [
+      "import sys",
+      "for i in range(400):",
+      "    sys.stdout.buffer.write(bytes(100_000))",
+      "    sys.stdout.flush()",
+      "    open('/tmp/written', 'w').write(str(i))",
+    ];
     const client = new ExecClient(platform, id, {
       type: "start",
-      cmd: "bash",
-      args: ["-c", "for ((i=0;i<400;i++)); do head -c 100000 /dev/zero; echo $i > /tmp/written; done"],
+      cmd: "python3",
+      args: ["-c", program.join("\n")],
       encoding: "base64",
     });
     await client.until((frame) => frame.type === "stdout");
     client.socket.pause();
-    const written = async () => Number((await shell(id, "cat /tmp/written")).body.stdout);
+    const written = async () => Number((await shell(id, "cat /tmp/written || echo 0")).body.stdout);
     // it comes to rest somewhere below its 40 MB: what is on the way is bounded
     let last = -1;
     await vi.waitUntil(
@@ -520,7 +526,7 @@ describe("files", () => {
     upload.write(randomBytes(1_000_000));
     await delay(500);
     upload.destroy();
-    await once(upload, "close");
+    await new Promise((resolve) => upload.once("close", resolve));
     expect((await shell(id, "sleep 0.5; true")).body.exit_code).toBe(0); // the sandbox is well
     expect((await (await files("GET", id, "/tmp/half")).arrayBuffer()).byteLength).toBeLessThan(10_000_000);
   });

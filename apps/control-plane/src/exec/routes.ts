@@ -37,7 +37,7 @@ export const execRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = asy
         { ...body, stdin: stdin !== undefined, timeoutMs },
         request.id,
       );
-      const run = await follow(child, { stdin, reply, timeoutMs });
+      const run = await follow(child, { stdin, reply, deadlineAt: started + timeoutMs });
       const output = {
         sandbox_id: row.id,
         cmd: body.cmd,
@@ -80,21 +80,24 @@ interface Run {
 /** Reads everything to the end, the timeout, or the caller's leaving; in the last two cases kills the process. */
 async function follow(
   child: GuestProcess,
-  options: { stdin: Buffer | undefined; reply: FastifyReply; timeoutMs: number },
+  options: { stdin: Buffer | undefined; reply: FastifyReply; deadlineAt: number },
 ): Promise<Run> {
   const run: Run = {
     stdout: new OutputBuffer(LIMITS.maxExecOutputBytes),
     stderr: new OutputBuffer(LIMITS.maxExecOutputBytes),
     end: undefined,
   };
-  const deadlineAt = performance.now() + options.timeoutMs;
+  const { deadlineAt } = options;
   let timedOut = false;
   let left = false;
   const giveUp = () => void child.kill().catch(() => child.detach());
-  const timer = setTimeout(() => {
-    timedOut = true;
-    giveUp();
-  }, options.timeoutMs + TIMEOUT_MARGIN_MS);
+  const timer = setTimeout(
+    () => {
+      timedOut = true;
+      giveUp();
+    },
+    deadlineAt - performance.now() + TIMEOUT_MARGIN_MS,
+  );
   const onClose = () => {
     left = !options.reply.raw.writableFinished;
     giveUp();
@@ -110,8 +113,9 @@ async function follow(
     child.detach();
     await feeding;
   } catch (error) {
-    const overdue = timedOut || performance.now() >= deadlineAt;
-    if (!overdue || !TIMEOUT_CODES.has(WrennError.from(error).code)) {
+    const { code } = WrennError.from(error);
+    // `timeout` is the agent's own word for it; the rest is what a stream that we ended may end with
+    if (code !== "timeout" && !(timedOut && code === "canceled")) {
       giveUp();
       throw error;
     }
@@ -124,9 +128,6 @@ async function follow(
   if (run.end?.signal === SIGKILL && performance.now() >= deadlineAt) run.end = undefined;
   return run;
 }
-
-/** How the agent's stream may end when the process was killed for its time. */
-const TIMEOUT_CODES: ReadonlySet<string> = new Set(["timeout", "canceled"]);
 
 async function feed(child: GuestProcess, stdin: Buffer | undefined): Promise<void> {
   if (stdin === undefined) return;
