@@ -55,6 +55,8 @@ export class AgentClient {
       createConnectTransport({
         baseUrl: "http://host-agent",
         httpVersion: "1.1",
+        // on one machine compression only costs time, and what waits in socket buffers would have no bound
+        acceptCompression: [],
         nodeOptions: { socketPath: options.socketPath, agent: this.#connections },
         interceptors: [this.#authenticate()],
       }),
