@@ -82,8 +82,7 @@ async function main(): Promise<void> {
     writeSync(config.WRENN_READY_FD, `${JSON.stringify({ ready: true, socket: config.socketPath })}\n`);
   log.info({ operation: "ready", socket: config.socketPath });
 
-  const ended = await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
-  log.info({ operation: "stopping", signal: String(ended[0] ?? "") });
+  log.info({ operation: "stopping", signal: await stopSignal() });
   reaper.stop();
   server.close();
   server.closeIdleConnections();
@@ -95,6 +94,13 @@ async function main(): Promise<void> {
   clearTimeout(cut);
   clearTimeout(late);
   await network.close();
+}
+
+/** Settles at the first SIGTERM or SIGINT. The listeners stay: without one, a running tool's exit hook ends us. */
+async function stopSignal(): Promise<NodeJS.Signals> {
+  const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, resolve);
+  return await promise;
 }
 
 try {
