@@ -3,7 +3,7 @@
  * that a policy of drop there drops nobody else's packets. Does one story and prints, as JSON, what
  * it saw.
  *
- *   node firewall-process.ts STORY STATE_DIRECTORY
+ *   node firewall-process.ts STORY STATE_DIRECTORY FIRST_INDEX
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -65,7 +65,7 @@ const stories: Record<string, Story> = {
   },
 };
 
-const [story = "", stateDirectory = ""] = process.argv.slice(2);
+const [story = "", stateDirectory = "", firstIndex = ""] = process.argv.slice(2);
 ip(["link set lo up"]);
 const happens = stories[story]?.();
 if (happens === undefined) throw new RangeError(`Cannot play ${story}: no such story`);
@@ -74,7 +74,7 @@ const options = poolOptions({
   stateDirectory,
   uplink: internet.uplinkInterface,
   resolvers: [internet.resolverAddress],
-  firstIndex: 31_000,
+  firstIndex: Number(firstIndex),
 });
 const pool = await createNetworkPool(options);
 const slot = await pool.acquire("sb1", new AbortController().signal);

@@ -8,9 +8,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { expectNoLeak, type Inventory } from "../leaks/index.ts";
 import type { Seen } from "./firewall-process.ts";
 import { ip } from "./namespaces.ts";
-import { takeNetworkInventory } from "./pool-options.ts";
+import { FIRST_INDEX, PREFIX, takeNetworkInventory } from "./pool-options.ts";
 
-const HOST = "wnthost";
+const HOST = `${PREFIX}host`;
 const PROGRAM = fileURLToPath(new URL("firewall-process.ts", import.meta.url));
 const haveIptables = ["/usr/sbin/iptables", "/sbin/iptables"].some((path) => existsSync(path));
 
@@ -33,7 +33,7 @@ describe("beside another firewall", () => {
   it("that drops by policy, guests get out, and its rules are as before in the end", () => {
     const seen = play("nft");
     expect(seen).toMatchObject({ atFirst: true, afterwards: true, warnings: [] });
-    expect(seen.rules.match(/comment "wrenn_31000 wsim\d+"/g)).toHaveLength(2);
+    expect(seen.rules.match(/comment "wrenn_\d+ wsim\d+"/g)).toHaveLength(2);
     expect(seen.rulesAtEnd).not.toContain("wrenn");
     expect(seen.rulesAtEnd).toContain("policy drop");
   });
@@ -74,7 +74,7 @@ function play(story: string): Seen & { forwarding: string } {
   // `ip netns exec` also shows the namespace's own interfaces in /sys
   const { stdout, stderr, status } = spawnSync(
     "ip",
-    ["netns", "exec", HOST, process.execPath, PROGRAM, story, stateDirectory],
+    ["netns", "exec", HOST, process.execPath, PROGRAM, story, stateDirectory, String(FIRST_INDEX)],
     { encoding: "utf8", timeout: 50_000 },
   );
   if (status !== 0) throw new Error(`the story ended with ${status}: ${stderr}`);

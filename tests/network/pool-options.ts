@@ -1,10 +1,12 @@
 /** Pools of tests: slots far above those of a platform on the same machine, and a log that is kept. */
-import { mkdtempSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NetworkPoolOptions } from "../../apps/host-agent/src/network/pool.ts";
 import type { Inventory, Kind } from "../leaks/index.ts";
 import { takeInventory } from "../leaks/index.ts";
+import { claim, unclaim } from "./claim.ts";
+import { ip } from "./namespaces.ts";
 
 /** One line of a pool's log. */
 export interface LogLine {
@@ -13,9 +15,16 @@ export interface LogLine {
   message: string;
 }
 
-/** First slots of tests, apart from each other so that two of them can be there at once. */
-export const FIRST_INDEX = 30_000;
-export const SECOND_INDEX = 30_100;
+/** This test run's number: part of the names of what its tests make on the host. */
+const RUN = claim("run", 27, removeSlots);
+process.once("exit", () => unclaim("run", RUN));
+
+/** First slots of two platforms of tests, 50 slots each. Above those of a platform on the same machine. */
+export const FIRST_INDEX = 30_000 + 100 * RUN;
+export const SECOND_INDEX = FIRST_INDEX + 50;
+
+/** The prefix of the other names: interfaces and namespaces. */
+export const PREFIX = `wnt${RUN}x`;
 
 /** Options of a small pool in a new state directory. */
 export function poolOptions(
@@ -28,7 +37,7 @@ export function poolOptions(
   return {
     stateDirectory: mkdtempSync(join(tmpdir(), "wrenn-network-")),
     firstIndex: FIRST_INDEX,
-    count: 50,
+    count: 40,
     readyCount: 0,
     uidFirst: 2_000_000,
     resolvers: [],
@@ -45,6 +54,26 @@ export async function takeNetworkInventory(directories: readonly string[] = []):
 
 function isOfTheseTests(kind: Kind, item: string): boolean {
   if (kind === "process") return !/qemu|wrenn-shim|firecracker|postgres/.test(item);
-  if (kind === "network setting") return /ip_forward|conf\/(wnt|wrn30)/.test(item);
-  return /wrenn_?-?30\d{3}|wrn30\d{3}|wguest30|wnt|wrenn-network/.test(item);
+  const names = new RegExp(`(wrenn[-_]|wrn|wguest)${Math.floor(FIRST_INDEX / 100)}\\d\\d|${PREFIX}`);
+  return names.test(item) || /ip_forward/.test(item);
+}
+
+/** Slots that a test run of that number left when it was killed. */
+function removeSlots(run: number): void {
+  const names = new RegExp(`^((wrenn-|wrn|wguest)${300 + run}\\d\\d|wnt${run}x.*)$`);
+  for (const name of readdirSync("/sys/class/net").filter((each) => names.test(each))) tryIp(`link del ${name}`);
+  for (const name of namespaces().filter((each) => names.test(each))) tryIp(`netns del ${name}`);
+}
+
+function namespaces(): string[] {
+  return existsSync("/run/netns") ? readdirSync("/run/netns") : [];
+}
+
+/** The other end of a pair that was removed is gone already. */
+function tryIp(command: string): void {
+  try {
+    ip([command]);
+  } catch {
+    // nothing to remove
+  }
 }

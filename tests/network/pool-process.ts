@@ -3,17 +3,16 @@
  * back. Failpoints come with WRENN_FAILPOINTS. Prints one word per thing that worked; the error
  * goes to standard error.
  *
- *   node pool-process.ts STATE_DIRECTORY UPLINK [release]
+ *   node pool-process.ts STATE_DIRECTORY UPLINK FIRST_INDEX [release]
  */
 import { createNetworkPool } from "../../apps/host-agent/src/network/pool.ts";
-import { FIRST_INDEX } from "./pool-options.ts";
 
-const [stateDirectory = "", uplink = "", ...what] = process.argv.slice(2);
+const [stateDirectory = "", uplink = "", firstIndex = "", ...what] = process.argv.slice(2);
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const pool = await createNetworkPool({
   stateDirectory,
   uplink,
-  firstIndex: FIRST_INDEX,
+  firstIndex: Number(firstIndex),
   count: 50,
   readyCount: 0,
   uidFirst: 2_000_000,

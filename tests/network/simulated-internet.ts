@@ -3,8 +3,9 @@
  * (203.0.113.0/24, TEST-NET-3), a resolver, HTTP and echo servers. Nothing ever goes out of the
  * machine's real uplink. Up to 16 at once; the remains of a test run that was killed are removed.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { claim, unclaim } from "./claim.ts";
 import type { Arrival, Internet } from "./internet-process.ts";
 import { endProcess, ip, startNodeInside } from "./namespaces.ts";
 
@@ -33,11 +34,9 @@ export interface SimulatedInternet {
   stop(): Promise<void>;
 }
 
-const RECORDS = "/run/wrenn-simulated-internet";
-
 /** Starts one. Needs root. */
 export async function startSimulatedInternet(): Promise<SimulatedInternet> {
-  const index = claimIndex();
+  const index = claim("internet", 16, removeInternet);
   const namespace = `wsim${index}`;
   const link = { host: `198.51.100.${4 * index + 1}`, internet: `198.51.100.${4 * index + 2}` };
   const publicAddress = (last: number) => `203.0.113.${16 * index + last}`;
@@ -96,6 +95,7 @@ export async function startSimulatedInternet(): Promise<SimulatedInternet> {
     stop: async () => {
       await endProcess(servers);
       removeInternet(index);
+      unclaim("internet", index);
     },
   };
 }
@@ -108,35 +108,8 @@ async function startServers(namespace: string, arrivals: Arrival[], internet: In
   return child;
 }
 
-/** Takes an index that no running test has; one whose test died is cleaned up first. */
-function claimIndex(): number {
-  mkdirSync(RECORDS, { recursive: true });
-  for (let index = 0; index < 16; index++) {
-    const record = `${RECORDS}/${index}`;
-    try {
-      writeFileSync(record, String(process.pid), { flag: "wx" });
-      return index;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    }
-    if (isAlive(Number(readFileSync(record, "utf8")))) continue;
-    removeInternet(index);
-    index--;
-  }
-  throw new Error("Cannot start a simulated internet: 16 are running");
-}
-
 function removeInternet(index: number): void {
   const namespace = `wsim${index}`;
   if (existsSync(`/sys/class/net/${namespace}`)) ip([`link del ${namespace}`]);
   if (existsSync(`/run/netns/${namespace}`)) ip([`netns del ${namespace}`]);
-  rmSync(`${RECORDS}/${index}`, { force: true });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
 }

@@ -7,6 +7,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { run } from "@wrenn/effects";
+import { WrennError } from "@wrenn/errors";
 import type { Logger } from "pino";
 import { isHostTable } from "./host-rules.ts";
 import { loadRules, readRuleset, type Chain, type Rule, type Ruleset } from "./nft.ts";
@@ -26,10 +27,14 @@ export async function admit(
   admission: Admission,
   logger: Pick<Logger, "info" | "warn">,
 ): Promise<void> {
-  const chains = droppingChains(ruleset);
-  for (const chain of chains.filter((each) => !isOfIptables(each)))
-    await admitInNft(chain, ruleset.rules, admission, logger);
-  for (const tool of iptablesInUse(chains)) await admitInIptables(tool, admission, logger);
+  for (const chain of droppingChains(ruleset)) {
+    // rules that iptables did not make itself would keep it from listing the chain
+    const listing = isOfIptables(chain) ? await forwardListing("iptables-nft") : undefined;
+    if (listing === undefined) await admitInNft(chain, ruleset.rules, admission, logger);
+    else await admitInIptables("iptables-nft", listing, admission, logger);
+  }
+  const legacy = await legacyListing();
+  if (dropsByListing(legacy)) await admitInIptables("iptables-legacy", legacy, admission, logger);
 }
 
 /** Removes our rules from every foreign chain. */
@@ -37,10 +42,9 @@ export async function withdraw(tag: string): Promise<void> {
   const { chains, rules } = await readRuleset();
   const ours = rules.filter((rule) => !isHostTable(rule.table) && isOurs(rule.comment, tag));
   if (ours.length > 0) await loadRules(ours.map(deletion).join("\n"));
-  for (const tool of iptablesInUse(chains)) {
-    const { stdout: listing } = await iptables(tool, ["-S", "FORWARD"]);
-    for (const rule of ourRules(listing, tag)) await iptables(tool, ["-D", ...rule]);
-  }
+  const listing = chains.some(isOfIptables) ? await forwardListing("iptables-nft") : undefined;
+  for (const rule of ourRules(listing ?? "", tag)) await iptables("iptables-nft", ["-D", ...rule]);
+  for (const rule of ourRules(await legacyListing(), tag)) await iptables("iptables-legacy", ["-D", ...rule]);
 }
 
 /** Base chains on the forward hook that drop what they do not know: by policy, or by a last rule without a condition. */
@@ -66,44 +70,55 @@ async function admitInNft(
   chain: Chain,
   rules: readonly Rule[],
   { tag, group, uplink }: Admission,
-  logger: Pick<Logger, "info">,
+  logger: Pick<Logger, "info" | "warn">,
 ): Promise<void> {
   const comment = `${tag} ${uplink}`;
   const ours = rules.filter((rule) => isIn(rule, chain) && isOurs(rule.comment, tag));
   if (ours.length === 2 && ours.every((rule) => rule.comment === comment)) return;
   const where = `${chain.family} ${chain.table} ${chain.name}`;
-  await loadRules(
-    [
-      ...ours.map(deletion),
-      `insert rule ${where} iifname "${uplink}" oifgroup ${group} ct state established,related accept comment "${comment}"`,
-      `insert rule ${where} iifgroup ${group} oifname "${uplink}" accept comment "${comment}"`,
-    ].join("\n"),
-  );
-  logger.info({ chain: where }, "let guests pass another firewall's chain");
+  const wanted = [
+    `insert rule ${where} iifname "${uplink}" oifgroup ${group} ct state established,related accept comment "${comment}"`,
+    `insert rule ${where} iifgroup ${group} oifname "${uplink}" accept comment "${comment}"`,
+  ];
+  const commands = wanted.map((rule) => `nft '${rule}'`);
+  await orTellTheUser(where, commands, logger, async () => loadRules([...ours.map(deletion), ...wanted].join("\n")));
 }
 
 async function admitInIptables(
   tool: string,
+  listing: string,
   { tag, uplink }: Admission,
   logger: Pick<Logger, "info" | "warn">,
 ): Promise<void> {
   const comment = ["-m", "comment", "--comment", `${tag} ${uplink}`, "-j", "ACCEPT"];
   const wanted = [
-    ["FORWARD", "-i", uplink, "-o", "wrn+", "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", ...comment],
-    ["FORWARD", "-i", "wrn+", "-o", uplink, ...comment],
+    ["-i", uplink, "-o", "wrn+", "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", ...comment],
+    ["-i", "wrn+", "-o", uplink, ...comment],
   ];
-  try {
-    const { stdout: listing } = await iptables(tool, ["-S", "FORWARD"]);
-    if (!dropsByListing(listing)) return;
-    const present = ourRules(listing, tag);
-    if (present.length === 2 && present.every((rule) => rule.includes(`${tag} ${uplink}`))) return;
+  const present = ourRules(listing, tag);
+  if (present.length === 2 && present.every((rule) => rule.includes(`${tag} ${uplink}`))) return;
+  const commands = wanted.map(
+    (rule) => `${tool} -I FORWARD 1 ${rule.join(" ").replace(/(?<=--comment )(.*)(?= -j)/, "'$1'")}`,
+  );
+  await orTellTheUser(`FORWARD of ${tool}`, commands, logger, async () => {
     for (const rule of present) await iptables(tool, ["-D", ...rule]);
-    for (const [chain = "", ...rule] of wanted) await iptables(tool, ["-I", chain, "1", ...rule]);
-    logger.info({ tool }, "let guests pass another firewall's FORWARD chain");
+    for (const rule of wanted) await iptables(tool, ["-I", "FORWARD", "1", ...rule]);
+  });
+}
+
+/** A firewall that cannot be changed is no reason to make no slots; but somebody has to know. */
+async function orTellTheUser(
+  chain: string,
+  commands: readonly string[],
+  logger: Pick<Logger, "info" | "warn">,
+  change: () => Promise<void>,
+): Promise<void> {
+  try {
+    await change();
+    logger.info({ chain }, "let guests pass another firewall's chain");
   } catch (error) {
-    const commands = wanted.map(([chain, ...rule]) => `${tool} -I ${chain} 1 ${rule.join(" ")}`);
     logger.warn(
-      { err: error, commands },
+      { err: error, chain, commands },
       "a firewall drops what guests send, and letting it pass failed; run these commands as root",
     );
   }
@@ -125,17 +140,26 @@ function ourRules(listing: string, tag: string): string[][] {
     .filter((words) => isOurs(words[words.indexOf("--comment") + 1], tag));
 }
 
+/** What `-S` lists of the FORWARD chain; undefined without the tool: then no rule of ours is there either. */
+async function forwardListing(tool: string): Promise<string | undefined> {
+  try {
+    return (await iptables(tool, ["-S", "FORWARD"])).stdout;
+  } catch (error) {
+    if (error instanceof WrennError && error.code === "missing_requirement") return undefined;
+    throw error;
+  }
+}
+
 /** `-w`: waits for the lock that other users of iptables hold. */
 async function iptables(tool: string, args: readonly string[]): Promise<{ stdout: string }> {
   return run([tool, "-w", "5", ...args]);
 }
 
-/** The variants of iptables that have a FORWARD chain: nft's by its chain, the legacy one (which nft does not see) by its table. */
-function iptablesInUse(chains: readonly Chain[]): string[] {
-  const tools = chains.some(isOfIptables) ? ["iptables-nft"] : [];
-  const legacy = "/proc/net/ip_tables_names";
-  if (existsSync(legacy) && readFileSync(legacy, "utf8").split("\n").includes("filter")) tools.push("iptables-legacy");
-  return tools;
+/** The FORWARD chain of legacy iptables, which nft does not see; empty where nothing used it. */
+async function legacyListing(): Promise<string> {
+  const tables = "/proc/net/ip_tables_names";
+  if (!existsSync(tables) || !readFileSync(tables, "utf8").split("\n").includes("filter")) return "";
+  return (await forwardListing("iptables-legacy")) ?? "";
 }
 
 function isOfIptables({ family, table, name }: Chain): boolean {

@@ -3,7 +3,7 @@
  * asks the interface that a packet comes in by, so guests need it on their veth and, for the
  * answers, on the uplink. The global `ip_forward` is never touched.
  */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 
 /** True when this network namespace has an interface of that name. */
@@ -49,8 +49,8 @@ export async function veths(group: number): Promise<string[]> {
 }
 
 /** True when somebody made the whole machine a router meanwhile (Docker does). */
-export async function forwardsGlobally(): Promise<boolean> {
-  return (await readFile("/proc/sys/net/ipv4/ip_forward", "utf8")).trim() === "1";
+export function forwardsGlobally(): boolean {
+  return readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() === "1";
 }
 
 function setting(interfaceName: string, name: string): string {

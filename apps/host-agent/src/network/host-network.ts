@@ -15,6 +15,7 @@ import {
   OPENED_SET,
   type HostRuleOptions,
 } from "./host-rules.ts";
+import { inOrder } from "./joined-errors.ts";
 import { loadRules, readRuleset, removeTable, type Ruleset } from "./nft.ts";
 import { connectedNetworks, contains, defaultInterface, interfaceTowards, readRoutes, type Route } from "./routes.ts";
 
@@ -85,10 +86,14 @@ export class HostNetwork {
   async remove(): Promise<void> {
     await this.#alone(async () => {
       this.#installed = "";
-      await withdraw(this.#table);
-      await removeTable(this.#table);
-      await closeAgain(this.#opened);
+      const opened = this.#opened;
       this.#opened = [];
+      // the table after what is elsewhere: as long as it is there, a crash is cleaned up by the next start
+      await inOrder("Cannot remove the host's network rules", [
+        async () => withdraw(this.#table),
+        async () => removeTable(this.#table),
+        async () => closeAgain(opened),
+      ]);
     });
   }
 
@@ -97,6 +102,7 @@ export class HostNetwork {
     const uplink = this.#uplink(routes);
     return {
       connections: guestConnections(),
+      isRouter: forwardsGlobally(),
       uplink,
       resolver: this.#resolver,
       closed: closedBy(routes, uplink),
@@ -143,6 +149,8 @@ export class HostNetwork {
 /** What the table is made from. */
 interface Facts {
   connections: number;
+  /** The machine is a router: then nothing that forwards does so because of us. */
+  isRouter: boolean;
   uplink: string | undefined;
   resolver: string | undefined;
   closed: string[];
@@ -182,14 +190,14 @@ async function open(names: readonly string[], openedBefore: readonly string[]): 
   for (const name of names) {
     if ((await forwards(name)) === false) {
       if (await setForwarding(name, true)) opened.push(name);
-    } else if (openedBefore.includes(name) && !(await forwardsGlobally())) opened.push(name);
+    } else if (openedBefore.includes(name) && !forwardsGlobally()) opened.push(name);
   }
   return opened;
 }
 
 /** Turns forwarding off again, unless another platform of ours relies on it or the machine became a router. */
 async function closeAgain(names: readonly string[]): Promise<void> {
-  if (names.length === 0 || (await forwardsGlobally())) return;
+  if (names.length === 0 || forwardsGlobally()) return;
   const stillUsed = openedBy(await readRuleset(), isHostTable);
   for (const name of names) if (!stillUsed.includes(name)) await setForwarding(name, false);
 }

@@ -7,16 +7,18 @@ import { expectNoLeak, type Inventory } from "../../../../tests/leaks/index.ts";
 import {
   FIRST_INDEX,
   poolOptions,
+  PREFIX,
   SECOND_INDEX,
   takeNetworkInventory,
   type LogLine,
 } from "../../../../tests/network/pool-options.ts";
 import { makeUplink } from "../../../../tests/network/uplink.ts";
+import { planSlot } from "./addresses.ts";
 import type { NetworkPool, Slot } from "./network.ts";
 import { createNetworkPool, type NetworkPoolOptions } from "./pool.ts";
 
 const never = new AbortController().signal;
-const UPLINK = "wntup";
+const UPLINK = `${PREFIX}up`;
 let before: Inventory;
 let removeUplink = () => {};
 let stateDirectory = "";
@@ -59,7 +61,7 @@ describe("acquire()", () => {
     expect(slot).toMatchObject({
       index: FIRST_INDEX,
       tapName: "tap0",
-      hostAddress: "10.11.117.48",
+      hostAddress: planSlot(FIRST_INDEX, 0).hostAddress,
       uid: 2_000_000 + FIRST_INDEX,
     });
     const link = ip(slot, "-details", "address", "show", "dev", "tap0");
@@ -114,7 +116,7 @@ describe("acquire()", () => {
 
   it("skips names that belong to somebody else, and leaves them alone", async () => {
     execFileSync("ip", ["netns", "add", `wrenn-${FIRST_INDEX}`]);
-    execFileSync("ip", ["link", "add", `wrn${FIRST_INDEX + 1}`, "type", "veth", "peer", "name", "wntother"]);
+    execFileSync("ip", ["link", "add", `wrn${FIRST_INDEX + 1}`, "type", "veth", "peer", "name", `${PREFIX}o`]);
     const pool = await open();
     const slot = await pool.acquire("sb1", never);
     expect(slot.index).toBe(FIRST_INDEX + 2);
@@ -132,11 +134,12 @@ describe("acquire()", () => {
   });
 
   it("says which network of the host is in the way of its addresses", async () => {
-    execFileSync("ip", ["address", "add", "10.11.117.1/24", "dev", UPLINK]);
+    const network = `${planSlot(FIRST_INDEX, 0).hostAddress}/30`; // those of three slots
+    execFileSync("ip", ["address", "add", network, "dev", UPLINK]);
     const pool = await open({ count: 3 });
     await expect(pool.acquire("sb1", never)).rejects.toMatchObject({
       code: "capacity",
-      message: expect.stringContaining(`slot ${FIRST_INDEX} because 10.11.117.0/24 is routed to ${UPLINK}`) as string,
+      message: expect.stringContaining(`slot ${FIRST_INDEX} because ${network} is routed to ${UPLINK}`) as string,
     });
   });
 });
@@ -272,7 +275,7 @@ describe("createNetworkPool()", () => {
   });
 
   it("says when guests will have no internet, for the uplink does not exist", async () => {
-    await open({ uplink: "wntnone" });
+    await open({ uplink: `${PREFIX}none` });
     expect(log.map(({ message }) => message)).toContain("the uplink does not exist: guests have no internet");
   });
 
@@ -304,9 +307,9 @@ async function readySlots(count: number): Promise<void> {
       (name) => name.endsWith(".json") && readFileSync(join(directory, name), "utf8").includes("null"),
     );
     expect(ready.length).toBe(count);
-    expect(readdirSync("/run/netns").filter((name) => name.startsWith("wrenn-30")).length).toBeGreaterThanOrEqual(
-      count,
-    );
+    expect(
+      readdirSync("/run/netns").filter((name) => name.startsWith(`wrenn-${FIRST_INDEX}`.slice(0, -2))).length,
+    ).toBeGreaterThanOrEqual(count);
   }, 10_000);
   // a slot is handed out after its last step, which leaves no mark
   await new Promise((resolve) => setTimeout(resolve, 200));

@@ -6,9 +6,11 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { WrennError } from "@wrenn/errors";
+import pLimit from "p-limit";
 import type { Logger } from "pino";
 import { DEFAULT_RANGES, LAST_INDEX, planSlot, resolverAlias, type AddressRanges, type SlotPlan } from "./addresses.ts";
 import { HostNetwork } from "./host-network.ts";
+import { joinErrors } from "./joined-errors.ts";
 import { DEFAULT_LIMITS, type SlotLimits } from "./limits.ts";
 import type { NetworkPool, Slot, SlotCounters } from "./network.ts";
 import { ResolverChoice } from "./resolver-choice.ts";
@@ -88,8 +90,9 @@ export async function createNetworkPool(options: NetworkPoolOptions): Promise<Ne
   return pool;
 }
 
-/** At most this many slots are made at once: more only wait for the kernel's one lock on links. */
+/** At most this many slots are made, and taken down, at once: more only wait for the kernel's one lock on links. */
 const MAKING_AT_ONCE = 2;
+const REMOVING_AT_ONCE = 4;
 
 /** After a failure the pool rests this long. */
 const RETRY_MS = 5_000;
@@ -114,6 +117,7 @@ class Pool implements NetworkPool {
   readonly #ready: SlotPlan[] = [];
   readonly #waiters: Waiter[] = [];
   readonly #making = new Set<Promise<void>>();
+  readonly #removing = pLimit(REMOVING_AT_ONCE);
   /** Indices that cannot be used now, and why. */
   readonly #clashes = new Map<number, string>();
   #lastIndex: number;
@@ -197,18 +201,15 @@ class Pool implements NetworkPool {
   }
 
   async sweep(owners: ReadonlySet<string>): Promise<void> {
-    const errors: unknown[] = [];
-    for (const [index, owner] of this.#leftovers) {
-      if (owner !== null && owners.has(owner)) continue;
-      try {
+    const dead = [...this.#leftovers].filter(([, owner]) => owner === null || !owners.has(owner));
+    const results = await Promise.allSettled(
+      dead.map(async ([index, owner]) => {
         await this.#takeDown(this.#plan(index));
         this.#options.logger.info({ index, owner }, "removed a network slot that a crash left");
-      } catch (error) {
-        errors.push(error);
-      }
-    }
+      }),
+    );
     this.fill();
-    throwJoined("Cannot remove all network slots that a crash left", errors);
+    throwFailures("Cannot remove all network slots that a crash left", results);
   }
 
   async close(): Promise<void> {
@@ -222,10 +223,7 @@ class Pool implements NetworkPool {
       [...this.#ready.splice(0), ...unowned].map(async (slot) => this.#takeDown(slot)),
     );
     results.push(...(await Promise.allSettled([this.#stopFollowing().then(async () => this.#removeHostWhenEmpty())])));
-    throwJoined(
-      "Cannot take down the ready network slots",
-      results.flatMap((result) => (result.status === "rejected" ? [result.reason] : [])),
-    );
+    throwFailures("Cannot take down the ready network slots", results);
   }
 
   /** Starts making slots until as many are ready, or on their way, as are wanted. */
@@ -339,7 +337,8 @@ class Pool implements NetworkPool {
   }
 
   async #takeDown(slot: SlotPlan): Promise<void> {
-    await takeSlotDown(slot, { records: this.#records, firstIndex: this.#options.firstIndex });
+    const context = { records: this.#records, firstIndex: this.#options.firstIndex };
+    await this.#removing(async () => takeSlotDown(slot, context));
     this.#taken.delete(slot.index);
     this.#leftovers.delete(slot.index);
   }
@@ -353,8 +352,7 @@ class Pool implements NetworkPool {
   }
 }
 
-function throwJoined(message: string, errors: readonly unknown[]): void {
-  if (errors.length === 0) return;
-  const reasons = errors.map((error) => (error instanceof Error ? error.message : String(error)));
-  throw new WrennError("internal", `${message}: ${reasons.join("; ")}`, { cause: new AggregateError(errors, message) });
+function throwFailures(message: string, results: readonly PromiseSettledResult<void>[]): void {
+  const errors = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
+  if (errors.length > 0) throw joinErrors(message, errors);
 }

@@ -30,6 +30,13 @@ describe("defaultInterface()", () => {
     expect(defaultInterface(parseRoutes(TABLE))).toBe("eth0");
   });
 
+  it("takes a VPN's two halves before the default route, and no half for a connected network", () => {
+    const half = { interfaceName: "wg0", destination: "0.0.0.0", prefixLength: 1, gateway: undefined, metric: 0 };
+    const routes = [...parseRoutes(TABLE), half];
+    expect(defaultInterface(routes)).toBe("wg0");
+    expect(connectedNetworks(routes, "wg0")).toEqual([]);
+  });
+
   it("is undefined without a default route", () => {
     expect(defaultInterface([])).toBeUndefined();
   });

@@ -36,16 +36,24 @@ export function parseRoutes(text: string): Route[] {
     }));
 }
 
-/** The interface of the default route; of several, the one with the lowest metric. */
+/**
+ * The interface of the default route; of several, the one with the lowest metric. Two routes that
+ * halve the address space, as VPN clients set them, stand before it.
+ */
 export function defaultInterface(routes: readonly Route[]): string | undefined {
-  return routes.filter((route) => route.prefixLength === 0).toSorted((a, b) => a.metric - b.metric)[0]?.interfaceName;
+  return routes.filter(isDefault).toSorted((a, b) => b.prefixLength - a.prefixLength || a.metric - b.metric)[0]
+    ?.interfaceName;
 }
 
 /** The networks that are directly connected to an interface, as `address/length`. */
 export function connectedNetworks(routes: readonly Route[], interfaceName: string): string[] {
   return routes
-    .filter((route) => route.interfaceName === interfaceName && route.gateway === undefined && route.prefixLength > 0)
+    .filter((route) => route.interfaceName === interfaceName && route.gateway === undefined && !isDefault(route))
     .map((route) => `${route.destination}/${route.prefixLength}`);
+}
+
+function isDefault({ prefixLength }: Route): boolean {
+  return prefixLength <= 1;
 }
 
 /** The interface through which an address is reached; the most specific route wins, then the lowest metric. */

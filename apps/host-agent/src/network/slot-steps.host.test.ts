@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { expectNoLeak, type Inventory } from "../../../../tests/leaks/index.ts";
-import { FIRST_INDEX, poolOptions, takeNetworkInventory } from "../../../../tests/network/pool-options.ts";
+import { FIRST_INDEX, poolOptions, PREFIX, takeNetworkInventory } from "../../../../tests/network/pool-options.ts";
 import { makeUplink } from "../../../../tests/network/uplink.ts";
 import { createNetworkPool } from "./pool.ts";
 
-const UPLINK = "wntup";
+const UPLINK = `${PREFIX}up`;
 const PROGRAM = fileURLToPath(new URL("../../../../tests/network/pool-process.ts", import.meta.url));
 
 /** Where making a slot can fail: before each step, in each tool, and after the last step. */
@@ -101,7 +101,7 @@ describe("taking a slot down", () => {
 });
 
 function runPool(failpoints: string, ...what: string[]) {
-  return spawnSync(process.execPath, [PROGRAM, stateDirectory, UPLINK, ...what], {
+  return spawnSync(process.execPath, [PROGRAM, stateDirectory, UPLINK, String(FIRST_INDEX), ...what], {
     encoding: "utf8",
     env: { ...process.env, WRENN_FAILPOINTS: failpoints },
     timeout: 30_000,

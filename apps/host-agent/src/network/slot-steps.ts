@@ -12,6 +12,7 @@ import { WrennError } from "@wrenn/errors";
 import type { SlotPlan } from "./addresses.ts";
 import { prepareVeth } from "./forwarding.ts";
 import { interfaceGroup } from "./host-rules.ts";
+import { joinErrors } from "./joined-errors.ts";
 import { namespaceRules, type NamespaceRuleOptions } from "./namespace-rules.ts";
 import {
   GATEWAY_ADDRESS,
@@ -45,14 +46,14 @@ export async function makeSlot(slot: SlotPlan, context: SlotContext, rules: Name
   } catch (error) {
     const undoErrors = await undo(done);
     if (undoErrors.length === 0) throw error;
-    throw joined(`Cannot make network slot ${slot.index}, nor remove what was made`, [error, ...undoErrors]);
+    throw joinErrors(`Cannot make network slot ${slot.index}, nor remove what was made`, [error, ...undoErrors]);
   }
 }
 
 /** Takes a slot down: connections, links, namespace and, when all of it is gone, its record. */
 export async function takeSlotDown(slot: SlotPlan, context: SlotContext): Promise<void> {
   const errors = await undo(steps(slot, context, undefined).toReversed());
-  if (errors.length > 0) throw joined(`Cannot take down network slot ${slot.index}`, errors);
+  if (errors.length > 0) throw joinErrors(`Cannot take down network slot ${slot.index}`, errors);
 }
 
 /** Why a slot without a record cannot be made: what of it somebody else has; undefined when nothing. */
@@ -203,11 +204,4 @@ async function forgetConnections(direction: string, address: string): Promise<vo
     // status 1 also says that there was nothing to delete
     if (!(error instanceof WrennError) || !error.message.includes("0 flow entries have been deleted")) throw error;
   }
-}
-
-function joined(message: string, errors: readonly unknown[]): WrennError {
-  const reasons = errors.map((error) => (error instanceof Error ? error.message : String(error)));
-  return new WrennError("internal", `${message}: ${reasons.join("; ")}`, {
-    cause: new AggregateError(errors, message),
-  });
 }

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it, vi } from "vitest";
 import { ip } from "../../../../tests/network/namespaces.ts";
+import { PREFIX } from "../../../../tests/network/pool-options.ts";
 import { makeUplink } from "../../../../tests/network/uplink.ts";
 import { watch } from "./watch.ts";
 
@@ -14,11 +15,11 @@ describe("watch()", () => {
     const children = childrenOf(process.pid);
     const stop = watch(MONITOR, onChange, { warn: () => {} });
     await vi.waitFor(() => expect(onChange).toHaveBeenCalledTimes(1));
-    makeUplink("wntwatch").remove();
+    makeUplink(`${PREFIX}w`).remove();
     await vi.waitFor(() => expect(onChange).toHaveBeenCalledTimes(2));
     await stop();
     expect(childrenOf(process.pid)).toEqual(children);
-    makeUplink("wntwatch").remove();
+    makeUplink(`${PREFIX}w`).remove();
     await new Promise((resolve) => setTimeout(resolve, 400));
     expect(onChange).toHaveBeenCalledTimes(2);
   });
@@ -33,7 +34,7 @@ describe("watch()", () => {
       { warn: (_fields: unknown, message?: string) => void warnings.push(message ?? "") },
     );
     await vi.waitFor(() => expect(warnings).toHaveLength(1));
-    ip(["link add wntwatch type veth peer name wntwatchp", "link del wntwatch"]);
+    ip([`link add ${PREFIX}w type veth peer name ${PREFIX}p`, `link del ${PREFIX}w`]);
     await vi.waitFor(() => expect(warnings).toEqual(Array(2).fill("cannot follow a change of the host's network")));
     await stop();
   });
