@@ -11,6 +11,7 @@ mod connect;
 mod files;
 mod filesystem;
 mod freeze;
+pub mod fuzzing;
 mod http;
 mod init;
 #[allow(unsafe_code)]

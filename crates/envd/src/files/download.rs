@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use hyper::header::{
     HeaderMap, HeaderValue, LAST_MODIFIED, RANGE, VARY,
 };
 use hyper::{Request, Response, StatusCode};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::conditions::{Outcome, Validators};
@@ -333,12 +335,11 @@ impl Chunks {
         let (file, at) = (Arc::clone(&self.file), self.at);
         self.next = (length > 0).then(|| {
             spawn_blocking(move || {
-                let mut chunk = vec![0; length];
-                let read = match file.read_at(&mut chunk, at) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                    read => read?,
-                };
-                chunk.truncate(read);
+                let mut chunk = Vec::with_capacity(length);
+                match rustix::io::pread(&file, spare_capacity(&mut chunk), at) {
+                    Err(error) if error != Errno::AGAIN => return Err(error.into()),
+                    _ => {}
+                }
                 Ok(chunk)
             })
         });

@@ -23,8 +23,8 @@ pub async fn follow(
         if lifetime && life.expired.get() {
             return Err(Error::deadline());
         }
-        if let Some(chunk) = follower.take() {
-            messages.send_frame(data_frame(&chunk)).await;
+        if let Some(frame) = follower.take(data_frame) {
+            messages.send_frame(frame).await;
             continue;
         }
         if follower.is_cut() {

@@ -186,7 +186,7 @@ pub fn data_frame(chunk: &Chunk) -> Bytes {
     let at = message.len();
     message.resize(at + encoded, 0);
     STANDARD
-        .encode_slice(&chunk.bytes, &mut message[at..])
+        .encode_slice(chunk.bytes, &mut message[at..])
         .expect("the room was measured");
     message.put_slice(after.as_bytes());
     message.freeze()
@@ -243,7 +243,7 @@ mod tests {
         let frame = data_frame(&Chunk {
             kind: Kind::Stdout,
             offset: 7,
-            bytes: Bytes::from_static(b"hi\n"),
+            bytes: b"hi\n",
         });
         assert_eq!(
             &frame[5..],

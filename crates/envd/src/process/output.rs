@@ -11,7 +11,6 @@ use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
@@ -245,15 +244,15 @@ pub struct Follower {
 }
 
 /// A piece of output.
-pub struct Chunk {
+pub struct Chunk<'a> {
     pub kind: Kind,
     pub offset: u64,
-    pub bytes: Bytes,
+    pub bytes: &'a [u8],
 }
 
 impl Follower {
-    /// The next piece that is there, `None` when all was taken.
-    pub fn take(&self) -> Option<Chunk> {
+    /// What `encode` makes of the next piece that is there; `None` when all was taken.
+    pub fn take<T>(&self, encode: impl FnOnce(&Chunk) -> T) -> Option<T> {
         let rings = self.output.rings.borrow();
         for kind in KINDS {
             let position = &self.cursor.positions[kind as usize];
@@ -269,12 +268,12 @@ impl Follower {
             let chunk = Chunk {
                 kind,
                 offset,
-                bytes: Bytes::copy_from_slice(whole_characters(bytes, max)),
+                bytes: whole_characters(bytes, max),
             };
+            let encoded = encode(&chunk);
             position.set(offset + chunk.bytes.len() as u64);
-            drop(rings);
             self.output.taken.notify_waiters();
-            return Some(chunk);
+            return Some(encoded);
         }
         None
     }
@@ -344,7 +343,7 @@ mod tests {
         assert_eq!(output.kept(), CAPACITY);
         let late = output.follow([Some(0), None, None]);
         assert_eq!(
-            late.take().expect("kept").offset,
+            late.take(|chunk| chunk.offset).expect("kept"),
             (64 * PIPE_CHUNK - CAPACITY) as u64
         );
         output.clear();
@@ -360,8 +359,8 @@ mod tests {
             output.push(Kind::Stdout, &[b'x'; PIPE_CHUNK]).await;
         }
         assert!(slow.is_cut());
-        while let Some(chunk) = slow.take() {
-            taken += chunk.bytes.len();
+        while let Some(length) = slow.take(|chunk| chunk.bytes.len()) {
+            taken += length;
         }
         assert_eq!(taken, CAPACITY);
     }
