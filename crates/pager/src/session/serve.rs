@@ -15,7 +15,7 @@ use super::peer::Peer;
 use super::replay::{Piece, Replay};
 use super::stats::{Stats, add};
 use super::tracker::{PageState, Tracker};
-use super::uffd::{Event, EventBuffer, Install, Uffd};
+use super::uffd::{Event, EventBuffer, Install, MESSAGES_AT_ONCE, Uffd};
 use super::working_set::Extent;
 use crate::files::page::PAGE_BYTES;
 use crate::layer::chain::Chain;
@@ -68,6 +68,12 @@ struct Pending {
     no_memory: u32,
 }
 
+/// What woke the loop.
+struct Ready {
+    ended: bool,
+    mail: bool,
+}
+
 /// What became of a page that a thread waits for.
 #[derive(PartialEq)]
 enum Served {
@@ -82,17 +88,20 @@ impl Server {
         let mut pending = Pending::default();
         let mut buffer = EventBuffer::default();
         loop {
-            if self.wait(&pending)? {
+            let ready = self.wait(&pending)?;
+            if ready.ended {
                 return Ok(());
-            }
-            if self.mailbox.stopped() {
-                return Err("the session was deleted".into());
             }
             if !pending.gone {
                 self.drain(&mut buffer, &mut pending)?;
             }
-            for completion in self.mailbox.take() {
-                self.complete(completion, &mut pending)?;
+            if ready.mail {
+                if self.mailbox.stopped() {
+                    return Err("the session was deleted".into());
+                }
+                for completion in self.mailbox.take() {
+                    self.complete(completion, &mut pending)?;
+                }
             }
             self.serve_faults(&mut pending)?;
             if pending.faults.is_empty() && !pending.gone {
@@ -102,8 +111,8 @@ impl Server {
         }
     }
 
-    /// Sleeps until there is something to do; true when the VMM has ended.
-    fn wait(&self, pending: &Pending) -> Result<bool, String> {
+    /// Sleeps until there is something to do.
+    fn wait(&self, pending: &Pending) -> Result<Ready, String> {
         let mut fds = [
             PollFd::new(&self.peer, PollFlags::IN),
             PollFd::from_borrowed_fd(self.mailbox.bell(), PollFlags::IN),
@@ -119,16 +128,16 @@ impl Server {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(format!("poll: {error}")),
         }
-        if !fds[0].revents().is_empty() {
-            return Ok(true);
-        }
         if fds[2]
             .revents()
             .intersects(PollFlags::ERR | PollFlags::NVAL)
         {
             return Err("the userfaultfd cannot be polled".into());
         }
-        Ok(false)
+        Ok(Ready {
+            ended: !fds[0].revents().is_empty(),
+            mail: !fds[1].revents().is_empty(),
+        })
     }
 
     fn timeout(&self, pending: &Pending) -> Option<Duration> {
@@ -151,16 +160,15 @@ impl Server {
                 .uffd
                 .read(buffer)
                 .map_err(|error| format!("read of the userfaultfd: {error}"))?;
-            let mut count = 0;
+            let all = events.len() < MESSAGES_AT_ONCE;
             for event in events {
-                count += 1;
                 match event {
                     Event::Fault { address } => self.note_fault(address, pending)?,
                     Event::Remove { start, end } => self.note_removal(start, end),
                     Event::Unexpected(what) => return Err(what),
                 }
             }
-            if count == 0 {
+            if all {
                 break;
             }
         }

@@ -18,7 +18,8 @@ const FAULT_WRITE_PROTECTED: u64 = 1 << 1;
 const FAULT_MINOR: u64 = 1 << 2;
 
 const MESSAGE_BYTES: usize = 32;
-const MESSAGES_AT_ONCE: usize = 64;
+/// So many events are read at once.
+pub const MESSAGES_AT_ONCE: usize = 64;
 
 #[repr(C)]
 struct Range {
@@ -132,8 +133,11 @@ impl Uffd {
         Ok(Self(fd))
     }
 
-    /// Reads the next events; an empty list when there are none.
-    pub fn read(&self, buffer: &mut EventBuffer) -> io::Result<impl Iterator<Item = Event>> {
+    /// Reads the next events: fewer than `MESSAGES_AT_ONCE` when there were no more.
+    pub fn read(
+        &self,
+        buffer: &mut EventBuffer,
+    ) -> io::Result<impl ExactSizeIterator<Item = Event>> {
         let length = match rustix::io::read(&self.0, &mut buffer.bytes[..]) {
             Ok(length) => length,
             Err(rustix::io::Errno::AGAIN) => 0,

@@ -22,18 +22,25 @@ pub fn word_of(page: u64) -> u64 {
 /// A directory with a root for layers and the pager's own.
 pub struct Place {
     directory: TempDir,
+    run: TempDir,
 }
 
 impl Place {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("layers")).unwrap();
-        fs::create_dir(directory.path().join("run")).unwrap();
-        Self { directory }
+        // In production it is a tmpfs too.
+        let run = tempfile::tempdir_in("/dev/shm").unwrap();
+        Self { directory, run }
     }
 
     pub fn layer(&self, name: &str) -> PathBuf {
         self.directory.path().join("layers").join(name)
+    }
+
+    /// The pager's run directory.
+    pub fn run(&self) -> &Path {
+        self.run.path()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -106,7 +113,7 @@ impl Pager {
             .arg("--socket")
             .arg(&socket)
             .arg("--run-directory")
-            .arg(place.path("run"));
+            .arg(place.run());
         for root in roots {
             command.arg("--root").arg(root);
         }
@@ -289,12 +296,17 @@ impl Vmm {
     /// Commands a VMM that may end over it.
     pub fn try_tell(&mut self, command: &str) -> Option<u64> {
         self.order(command);
+        self.answer()
+    }
+
+    /// The answer to an order; none from a VMM that has ended.
+    pub fn answer(&mut self) -> Option<u64> {
         let mut line = String::new();
         match self.control.read_line(&mut line) {
             Ok(0) => None,
             Ok(_) => Some(line.trim().parse().unwrap()),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => None,
-            Err(error) => panic!("{command}: {error}"),
+            Err(error) => panic!("the VMM does not answer: {error}"),
         }
     }
 

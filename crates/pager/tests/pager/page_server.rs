@@ -71,7 +71,7 @@ fn every_page_is_served_and_holes_are_left_to_the_kernel() {
 }
 
 fn count_files(place: &Place) -> usize {
-    fs::read_dir(place.path("run")).unwrap().count()
+    fs::read_dir(place.run()).unwrap().count()
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn a_guest_in_a_storm_of_faults_survives_many_pagers() {
     }
     drop(vmm);
     assert_eq!(pager.wait_for_end("vm")["state"], "ended");
-    assert_eq!(fs::read_dir(place.path("run")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(place.run()).unwrap().count(), 1);
 }
 
 #[test]
@@ -113,12 +113,12 @@ fn a_vm_that_ended_between_two_pagers_is_told() {
     let vmm = Vmm::served(&place, &pager, "vm", PAGES, EVENT_REMOVE);
     pager.kill();
     drop(vmm);
-    fs::write(place.path("run/stray.pages"), "").unwrap();
-    fs::write(place.path("run/broken.json"), "{").unwrap();
+    fs::write(place.run().join("stray.pages"), "").unwrap();
+    fs::write(place.run().join("broken.json"), "{").unwrap();
     let pager = Pager::start(&place);
     assert_eq!(pager.session("vm")["state"], "ended");
     assert_eq!(pager.session("broken")["state"], "failed");
-    assert_eq!(fs::read_dir(place.path("run")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(place.run()).unwrap().count(), 1);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_second_pager_does_not_answer_for_the_first() {
         .arg("--socket")
         .arg(place.path("other.sock"))
         .arg("--run-directory")
-        .arg(place.path("run"))
+        .arg(place.run())
         .arg("--root")
         .arg(place.path("layers"))
         .output()

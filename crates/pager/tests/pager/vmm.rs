@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -118,6 +119,8 @@ struct State {
     /// Firecracker keeps it open and silent.
     socket: Option<UnixStream>,
     threads: Vec<JoinHandle<u64>>,
+    /// Nanoseconds of each touch, sorted.
+    samples: Vec<u64>,
 }
 
 /// Runs until the control socket ends.
@@ -147,6 +150,12 @@ fn obey(state: &mut State, command: &str, words: &[&str]) -> u64 {
             let uffd = make_uffd(number(1));
             register(uffd.as_fd(), state.base, state.length as u64);
             state.uffd = Some(uffd);
+            state.base
+        }
+        // plain BYTES: memory that the kernel alone serves
+        "plain" => {
+            state.length = number(0) as usize;
+            state.base = anonymous(state.length);
             state.base
         }
         // image PATH BYTES: memory as a private mapping of a file, in two VMAs
@@ -196,6 +205,20 @@ fn obey(state: &mut State, command: &str, words: &[&str]) -> u64 {
             0
         }
         "touch" => read_word(address(number(0))),
+        // measure PAGE COUNT STEP: touches, with the time of each
+        "measure" => {
+            let (first, count, step) = (number(0), number(1), number(2));
+            let touch = |index| {
+                let since = Instant::now();
+                read_word(address(first + index * step));
+                since.elapsed().as_nanos() as u64
+            };
+            state.samples = (0..count).map(touch).collect();
+            state.samples.sort_unstable();
+            0
+        }
+        // permille N: of the touches that were measured
+        "permille" => state.samples[(state.samples.len() - 1) * number(0) as usize / 1000],
         // touch-later PAGE COUNT STEP: by a thread of its own
         "touch-later" => {
             let (first, count, step) = (number(0), number(1), number(2));
@@ -221,6 +244,11 @@ fn obey(state: &mut State, command: &str, words: &[&str]) -> u64 {
             .fold(0, |sum, thread| sum.wrapping_add(thread.join().unwrap())),
         "write" => {
             write_page(address(number(0)), number(1) as u8);
+            0
+        }
+        "fill" => {
+            let pages = number(0)..number(0) + number(1);
+            pages.for_each(|page| write_page(address(page), number(2) as u8));
             0
         }
         "remove" => {
