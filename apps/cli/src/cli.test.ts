@@ -6,8 +6,9 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
+vi.setConfig({ testTimeout: 60_000 }); // each starts several processes, beside all other tests
 const MAIN = join(import.meta.dirname, "main.ts");
 
 let directory: string;
@@ -58,7 +59,7 @@ describe("help", () => {
   });
 });
 
-describe.concurrent("a wrong command line", () => {
+describe("a wrong command line", () => {
   it.each([
     { args: ["rnu"], code: 2, message: "unknown command 'rnu'", hint: "Did you mean run?" },
     { args: ["sandbox", "crate"], code: 2, message: "unknown command 'crate'", hint: "Did you mean create?" },

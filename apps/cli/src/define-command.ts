@@ -2,6 +2,7 @@
  * A command is a declaration: name, arguments, options, examples, and what it does. `program.ts` makes
  * the parser, the help and the shell completion from it.
  */
+import type { ApiClient } from "./api/client.ts";
 import type { CliConfig } from "./config.ts";
 import type { Interrupts } from "./terminal/interrupts.ts";
 import type { Output } from "./terminal/output.ts";
@@ -13,6 +14,8 @@ export interface CommandContext {
   interrupts: Interrupts;
   /** Aborted by the first Ctrl-C, unless the command has taken the signals. */
   signal: AbortSignal;
+  /** The platform's API; does not speak to it yet. */
+  connect: () => Promise<ApiClient>;
   /** The whole command line's grammar. */
   commands: readonly (CommandDefinition | CommandGroup)[];
 }

@@ -4,8 +4,8 @@
  */
 import { Argument, Command, CommanderError, Option } from "commander";
 import { WrennError } from "@wrenn/errors";
+import type { ApiClient } from "./api/client.ts";
 import { COMMANDS } from "./commands/index.ts";
-import { readConfig } from "./config.ts";
 import { isGroup, type CommandDefinition, type CommandGroup } from "./define-command.ts";
 import { EXIT, exitCodeOf } from "./exit-code.ts";
 import { helpOfProgram, examplesHelp } from "./help.ts";
@@ -46,7 +46,11 @@ async function execute(
   const interrupts = new Interrupts();
   interrupts.listen();
   try {
-    const context = { config: readConfig(), output, interrupts, signal: interrupts.signal, commands: COMMANDS };
+    // imported when a command runs: help needs neither schemas nor the API
+    const { readConfig } = await import("./config.ts");
+    const config = readConfig();
+    const connect = async (): Promise<ApiClient> => await (await import("./api/connect.ts")).connect(config);
+    const context = { config, output, interrupts, signal: interrupts.signal, connect, commands: COMMANDS };
     return (await definition.run(context, args, options)) ?? EXIT.done;
   } catch (thrown) {
     const error = WrennError.from(thrown);

@@ -55,15 +55,13 @@ function count(sandboxes: number): string {
   return `${sandboxes} ${sandboxes === 1 ? "sandbox" : "sandboxes"}`;
 }
 
-async function listAll({ config, signal }: CommandContext): Promise<{ id: string; status: string }[]> {
-  const { connect } = await import("../api/connect.ts");
-  const client = await connect(config);
+async function listAll({ connect, signal }: CommandContext): Promise<{ id: string; status: string }[]> {
+  const client = await connect();
   return await Array.fromAsync(client.listSandboxes({}, AbortSignal.any([signal, AbortSignal.timeout(20_000)])));
 }
 
-async function destroyAll({ config, signal }: CommandContext, ids: readonly string[]): Promise<number> {
-  const { connect } = await import("../api/connect.ts");
-  const client = await connect(config);
+async function destroyAll({ connect, signal }: CommandContext, ids: readonly string[]): Promise<number> {
+  const client = await connect();
   const rest = [...ids];
   const worker = async (): Promise<void> => {
     for (let id = rest.pop(); id !== undefined; id = rest.pop()) await client.destroySandbox(id, signal);

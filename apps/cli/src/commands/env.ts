@@ -4,9 +4,8 @@ export const envCommand = defineCommand({
   name: "env",
   summary: "Print where the API is and its key, as shell variables",
   examples: [['eval "$(wrenn env)"', "let SDKs and scripts of this shell find the platform"]],
-  async run({ config, output }) {
-    const { connect } = await import("../api/connect.ts");
-    const { url, key } = await connect(config);
+  async run({ connect, output }) {
+    const { url, key } = await connect();
     output.result({ WRENN_API_URL: url, WRENN_API_KEY: key }, () =>
       [`export WRENN_API_URL=${quote(url)}`, `export WRENN_API_KEY=${quote(key)}`].join("\n"),
     );

@@ -56,10 +56,9 @@ export const runCommand = defineCommand<RunOptions>({
   passThrough: true,
   failureExitCode: EXIT.runFailed,
   async run(context, argv, options) {
-    const { connect } = await import("../api/connect.ts");
     const { runInSandbox } = await import("../exec/run-in-sandbox.ts");
     if (context.config.WRENN_API_URL === undefined) await startIfNeeded(context);
-    const client = await connect(context.config);
+    const client = await context.connect();
     const envs = resolveEnvs(options.env, context.config.env);
     // Not aborted by Ctrl-C: only its answer tells which sandbox is to be destroyed.
     const created = client.createSandbox({

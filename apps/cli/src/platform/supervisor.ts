@@ -3,14 +3,13 @@
  * host agent and the control plane. Holds a lock for its life, so that there is one per state directory,
  * and keeps a record that `status` and `down` read.
  */
-import { kill, remove } from "@wrenn/effects";
+import { kill, remove, tryLock, waitForLock, type FileLock } from "@wrenn/effects";
 import { embeddedDatabaseUrl } from "@wrenn/postgres";
 import { WrennError } from "@wrenn/errors";
 import type { CliConfig } from "../config.ts";
 import { VERSION } from "../version.ts";
 import { apiUrlOf } from "./api-url.ts";
 import { databaseService } from "./database-service.ts";
-import { tryLock, waitForLock, type FileLock } from "./file-lock.ts";
 import { LogFile } from "./log-file.ts";
 import type { LogRecord } from "./log-record.ts";
 import { layoutOf, type PlatformLayout } from "./layout.ts";

@@ -1,5 +1,4 @@
 import { WrennError } from "@wrenn/errors";
-import { connect } from "../../api/connect.ts";
 import { defineCommand } from "../../define-command.ts";
 import { parseSeconds } from "../../terminal/units.ts";
 import {
@@ -36,8 +35,8 @@ export const createCommand = defineCommand<CreateOptions>({
     { flags: "--metadata <K=V>", description: "label; repeatable", parse: parseLabel },
   ],
   examples: [["id=$(wrenn sandbox create --timeout 1h)", "a sandbox for an hour"]],
-  async run({ config, output, signal }, _args, options) {
-    const client = await connect(config);
+  async run({ connect, config, output, signal }, _args, options) {
+    const client = await connect();
     const envs = resolveEnvs(options.env, config.env);
     const sandbox = await client.createSandbox(
       {

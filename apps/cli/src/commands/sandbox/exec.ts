@@ -1,5 +1,4 @@
 import { WrennError } from "@wrenn/errors";
-import { connect } from "../../api/connect.ts";
 import { defineCommand } from "../../define-command.ts";
 import { EXIT } from "../../exit-code.ts";
 import { parseSeconds } from "../../terminal/units.ts";
@@ -43,7 +42,7 @@ export const execCommand = defineCommand<ExecOptions>({
     const [program, ...args] = argv;
     if (program === undefined) throw new WrennError("invalid_request", "Cannot run: no command is given");
     const envs = resolveEnvs(options.env, context.config.env);
-    return await runInSandbox(context, await connect(context.config), id, {
+    return await runInSandbox(context, await context.connect(), id, {
       argv: [program, ...args],
       ...(envs === undefined ? {} : { envs }),
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),

@@ -1,12 +1,11 @@
-import { connect } from "../../api/connect.ts";
 import { defineCommand } from "../../define-command.ts";
 
 export const getCommand = defineCommand({
   name: "get",
   summary: "Describe a sandbox",
   arguments: [{ syntax: "<id>", description: "the sandbox" }],
-  async run({ config, output, signal }, [id = ""]) {
-    const sandbox = await (await connect(config)).getSandbox(id, signal);
+  async run({ connect, output, signal }, [id = ""]) {
+    const sandbox = await (await connect()).getSandbox(id, signal);
     output.result(sandbox, () => {
       const width = Math.max(...Object.keys(sandbox).map((name) => name.length));
       return Object.entries(sandbox)

@@ -1,5 +1,3 @@
-import { SANDBOX_STATUSES } from "@wrenn/api-schema";
-import { connect } from "../../api/connect.ts";
 import { defineCommand } from "../../define-command.ts";
 import { formatTable } from "../../terminal/table.ts";
 import { formatDuration } from "../../terminal/units.ts";
@@ -9,12 +7,12 @@ export const listCommand = defineCommand<{ status?: string; quiet?: boolean }>({
   aliases: ["ls"],
   summary: "List sandboxes",
   options: [
-    { flags: "--status <statuses>", description: `only these, separated by commas: ${SANDBOX_STATUSES.join(", ")}` },
+    { flags: "--status <statuses>", description: "only these, separated by commas, such as running,paused" },
     { flags: "-q, --quiet", description: "print ids only" },
   ],
   examples: [["wrenn sandbox list -q --status paused | xargs wrenn sandbox rm", "remove what is paused"]],
-  async run({ config, output, signal }, _args, options) {
-    const client = await connect(config);
+  async run({ connect, output, signal }, _args, options) {
+    const client = await connect();
     const query = options.status === undefined ? {} : { status: options.status };
     const sandboxes = await Array.fromAsync(client.listSandboxes(query, signal));
     if (!output.json && options.quiet === true) {

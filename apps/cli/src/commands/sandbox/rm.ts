@@ -1,5 +1,4 @@
 import { WrennError } from "@wrenn/errors";
-import { connect } from "../../api/connect.ts";
 import { defineCommand } from "../../define-command.ts";
 import { exitCodeOf } from "../../exit-code.ts";
 
@@ -8,8 +7,8 @@ export const rmCommand = defineCommand<{ force?: boolean }>({
   summary: "Destroy sandboxes",
   arguments: [{ syntax: "<id...>", description: "the sandboxes" }],
   options: [{ flags: "-f, --force", description: "do not mind those that do not exist" }],
-  async run({ config, output, signal }, ids, options) {
-    const client = await connect(config);
+  async run({ connect, output, signal }, ids, options) {
+    const client = await connect();
     let exitCode = 0;
     const destroyed: string[] = [];
     for (const id of ids) {
