@@ -2,13 +2,12 @@
 import { createHash } from "node:crypto";
 import { access, chmod, mkdir, readdir, readFile, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { remove, statIfExists, writeFileAtomic } from "@wrenn/effects";
+import { remove, statIfExists, writeFileAtomic, tryLock, waitForLock, type FileLock } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import { debianCodename, openDebianArchive, type DebianArchive } from "./archive.ts";
 import { buildFailure } from "./failures.ts";
 import { initramfsStep } from "./initramfs.ts";
 import { kernelStep } from "./kernel.ts";
-import { withFileLock } from "./lock.ts";
 import { guestManifestPath, readGuestManifest, type GuestManifest, type GuestTemplate } from "./manifest.ts";
 import type { GuestProgress } from "./progress.ts";
 import { requireBuildPackages } from "./requirements.ts";
@@ -47,7 +46,7 @@ export interface EnsureGuestOptions {
  *   `unsupported` (not Debian), `canceled`
  */
 export async function ensureGuest(options: EnsureGuestOptions): Promise<GuestManifest> {
-  const { stateDirectory, progress, signal } = options;
+  const { stateDirectory, signal } = options;
   await requireEnvd(options.envdPath);
   const guestDirectory = await realGuestDirectory(stateDirectory);
   const stepsDirectory = join(guestDirectory, "steps");
@@ -64,10 +63,8 @@ export async function ensureGuest(options: EnsureGuestOptions): Promise<GuestMan
   try {
     await requireBuildPackages();
     await makeDirectories(stateDirectory, stepsDirectory);
-    const onWait = () => progress.note(`Waiting for another build of the guest in ${guestDirectory}`);
-    return await withFileLock(join(guestDirectory, "build.lock"), { signal, onWait }, () =>
-      build(options, stepsDirectory),
-    );
+    await using _lock = await lockBuild(guestDirectory, options);
+    return await build(options, stepsDirectory);
   } catch (thrown) {
     throw buildFailure("build the guest", thrown, signal, stateDirectory);
   } finally {
@@ -85,6 +82,15 @@ async function realGuestDirectory(stateDirectory: string): Promise<string> {
   return await realpath(named)
     .catch(inRealState)
     .catch(() => named);
+}
+
+/** One build at a time; the others wait and say so. */
+async function lockBuild(guestDirectory: string, { progress, signal }: EnsureGuestOptions): Promise<FileLock> {
+  const path = join(guestDirectory, "build.lock");
+  const lock = await tryLock(path);
+  if (lock !== undefined) return lock;
+  progress.note(`Waiting for another build of the guest in ${guestDirectory}`);
+  return await waitForLock(path, signal);
 }
 
 async function requireEnvd(envdPath: string): Promise<void> {

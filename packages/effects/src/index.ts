@@ -1,4 +1,5 @@
 export { failpoint } from "./failpoint.ts";
+export { tryLock, waitForLock, type FileLock } from "./file-lock.ts";
 export {
   copyFile,
   flush,
