@@ -6,7 +6,7 @@
  *   node firewall-process.ts STORY STATE_DIRECTORY FIRST_INDEX
  */
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createNetworkPool } from "../../apps/host-agent/src/network/pool.ts";
 import { startGuest } from "./guest.ts";
 import { ip } from "./namespaces.ts";
@@ -49,6 +49,11 @@ const stories: Record<string, Story> = {
   /** Docker's way, before the platform starts. */
   iptables: () => {
     iptables("-P", "FORWARD", "DROP");
+    return () => {};
+  },
+  /** The same with the old iptables, whose rules nft does not see. */
+  legacy: () => {
+    execFileSync("iptables-legacy", ["-w", "5", "-P", "FORWARD", "DROP"]);
     return () => {};
   },
   /** Docker is started, and later restarted, beside running guests. */
@@ -116,5 +121,14 @@ function foreignRules(): string {
   const tables = execFileSync("nft", ["list", "tables"], { encoding: "utf8" })
     .split("\n")
     .filter((line) => line !== "" && !line.includes(" wrenn"));
-  return tables.map((line) => execFileSync("nft", ["list", ...line.split(" ")], { encoding: "utf8" })).join("");
+  return (
+    legacyRules() +
+    tables.map((line) => execFileSync("nft", ["list", ...line.split(" ")], { encoding: "utf8" })).join("")
+  );
+}
+
+function legacyRules(): string {
+  const tables = "/proc/net/ip_tables_names";
+  if (!existsSync(tables) || !readFileSync(tables, "utf8").includes("filter")) return "";
+  return execFileSync("iptables-legacy", ["-S", "FORWARD"], { encoding: "utf8" });
 }

@@ -52,6 +52,16 @@ describe("beside another firewall", () => {
     expect(seen.rulesAtEnd).toContain("policy drop");
   });
 
+  it.runIf(haveIptables && existsSync("/proc/net/ip_tables_names"))(
+    "that is the legacy iptables, guests get out",
+    () => {
+      const seen = play("legacy");
+      expect(seen).toMatchObject({ atFirst: true, afterwards: true, warnings: [] });
+      expect(seen.rules).toContain("-i wrn+ -o wsim");
+      expect(seen.rulesAtEnd).toBe("-P FORWARD DROP\n");
+    },
+  );
+
   it.runIf(haveIptables)("that is started while guests run, guests go on getting out", () => {
     expect(play("docker-start")).toMatchObject({ atFirst: true, afterwards: true, warnings: [] });
   });
