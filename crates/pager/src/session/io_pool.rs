@@ -218,3 +218,44 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn read(file: File) -> (io::Result<Vec<u8>>, Duration) {
+        let pool = IoPool::start().unwrap();
+        let mailbox = Arc::new(Mailbox::new().unwrap());
+        let since = Instant::now();
+        pool.submit(Job {
+            file: Arc::new(file),
+            storage_offset: 0,
+            purpose: Purpose::Page { offset: 4096 },
+            mailbox: Arc::clone(&mailbox),
+        });
+        let mut bell = [rustix::event::PollFd::from_borrowed_fd(
+            mailbox.bell(),
+            rustix::event::PollFlags::IN,
+        )];
+        rustix::event::poll(&mut bell, None).unwrap();
+        let completion = mailbox.take().remove(0);
+        assert_eq!(completion.purpose, Purpose::Page { offset: 4096 });
+        assert!(mailbox.take().is_empty());
+        (completion.result, since.elapsed())
+    }
+
+    #[test]
+    fn a_page_comes_back_and_what_cannot_be_read_is_told_within_a_second() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&[7; PAGE_BYTES], 0).unwrap();
+        assert_eq!(read(file).0.unwrap(), [7; PAGE_BYTES]);
+        let short = read(tempfile::tempfile().unwrap()).0.unwrap_err();
+        assert_eq!(short.kind(), io::ErrorKind::UnexpectedEof);
+        // A directory answers every read with an error, as a broken disk does.
+        let (result, taken) = read(File::open("/").unwrap());
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert!(taken >= PAUSES.iter().sum() && taken < Duration::from_secs(1));
+    }
+}

@@ -385,6 +385,47 @@ fn requests_reach_no_file_outside_of_the_roots() {
     assert_eq!(pager.refused("/v1/nothing", &json!({})).0, "not_found");
 }
 
+#[test]
+fn no_request_whatever_it_says_ends_the_pager() {
+    let (place, pager, base) = setup();
+    const WORDS: &[&str] = &[
+        "header", "builds", "layers", "layer", "parent", "pid", "image", "build_id", "memory",
+        "id", "socket", "uid", "gid",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<i64>().prop_map(|number| json!(number)),
+        "[ -~]{0,40}".prop_map(|text| json!(text)),
+        Just(base),
+        Just(place.target("x")),
+        Just(json!(place.layer("base.mem"))),
+    ];
+    let body = leaf.prop_recursive(3, 16, 4, |inner| {
+        proptest::collection::btree_map(prop::sample::select(WORDS), inner, 0..6)
+            .prop_map(|map| json!(map))
+    });
+    const ROUTES: &[&str] = &[
+        "layers/seal",
+        "layers/diff",
+        "layers/inject",
+        "layers/collapse",
+        "layers/flatten",
+        "layers/verify",
+        "sessions",
+        "sessions/x/working-set",
+    ];
+    let mut runner = TestRunner::new(Config::with_cases(200));
+    let request = (prop::sample::select(ROUTES), body);
+    runner
+        .run(&request, |(route, body)| {
+            let (status, _) = pager.ask("POST", &format!("/v1/{route}"), &body);
+            prop_assert_ne!(status, 500);
+            Ok(())
+        })
+        .unwrap();
+    pager.ok("GET", "/v1/health", &Value::Null);
+}
+
 /// A small file system of its own.
 struct Mount(PathBuf);
 

@@ -273,6 +273,43 @@ fn a_replay_of_a_file_that_was_cut_ends_its_vm_and_not_the_pager() {
 }
 
 #[test]
+fn a_page_that_has_no_place_in_the_vmm_ends_it() {
+    let (place, pager, layers) = setup();
+    pager.listen(&place, "first", &layers, None);
+    let mut vmm = Vmm::served(&place, &pager, "first", PAGES, EVENT_REMOVE);
+    vmm.tell("touch-later 3500 500 1");
+    vmm.tell("join");
+    let set = place.layer("ws");
+    let save = json!({ "path": set });
+    pager.ok("POST", "/v1/sessions/first/working-set", &save);
+    pager.listen(&place, "vm", &layers, Some(&set));
+    let mut vmm = Vmm::start(&place);
+    let size = PAGES * PAGE as u64;
+    let base = vmm.tell(&format!("map {size} {EVENT_REMOVE}"));
+    vmm.tell("unmap 3000 1096");
+    let region = json!([{ "base_host_virt_addr": base, "size": size, "offset": 0 }]);
+    vmm.shake_hands(&place, "vm", &region);
+    fails(&pager, &mut vmm, "vm", "cannot be installed");
+}
+
+#[test]
+fn a_vmm_that_dies_among_its_faults_has_just_ended() {
+    let (place, pager, layers) = setup();
+    for round in 0..5 {
+        let id = format!("vm{round}");
+        make_cold(&place.layer("base.mem"));
+        pager.listen(&place, &id, &layers, None);
+        let mut vmm = Vmm::served(&place, &pager, &id, PAGES, EVENT_REMOVE);
+        for thread in 0..4 {
+            vmm.tell(&format!("touch-later {} 1000 1", thread * 1000));
+        }
+        std::thread::sleep(Duration::from_millis(round));
+        drop(vmm);
+        assert_eq!(pager.wait_for_end(&id)["state"], "ended");
+    }
+}
+
+#[test]
 fn a_vmm_that_forks_is_killed() {
     let (place, pager, layers) = setup();
     pager.listen(&place, "vm", &layers, None);
