@@ -284,6 +284,7 @@ fn obey(state: &mut State, command: &str, words: &[&str]) -> u64 {
         "fork" => {
             // SAFETY: the child does nothing but end.
             match unsafe { libc::fork() } {
+                // SAFETY: ends the child at once.
                 0 => unsafe { libc::_exit(0) },
                 pid => pid as u64,
             }
