@@ -171,8 +171,11 @@ pub fn gzip(data: &[u8]) {
     drop(decoder.finish());
 }
 
-/// All of them by name.
-pub const ENTRY_POINTS: [(&str, fn(&[u8])); 8] = [
+/// A function that takes any bytes, and its name.
+pub type EntryPoint = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const ENTRY_POINTS: [EntryPoint; 8] = [
     ("connect_frames", connect_frames),
     ("json_messages", json_messages),
     ("multipart", multipart),

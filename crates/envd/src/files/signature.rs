@@ -131,7 +131,7 @@ mod tests {
                 .expect_err("other"),
             "invalid signature"
         );
-        let mut signed = |expiration: &str| {
+        let signed = |expiration: &str| {
             let signature = sign("a", Operation::Read, "", TOKEN, Some(expiration))
                 .replace('+', "%2B")
                 .replace('/', "%2F");

@@ -150,3 +150,39 @@ impl Processes {
             .cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::output::Output;
+
+    #[tokio::test(start_paused = true)]
+    async fn ends_are_forgotten_after_their_time() {
+        let forgotten = async {
+            let processes = Processes::new(None);
+            let selector = Selector {
+                pid: Some(7),
+                tag: None,
+            };
+            processes.has_ended(&Life::new(
+                7,
+                None,
+                Output::new(Rc::clone(&processes.budget)),
+            ));
+            tokio::time::sleep(REMEMBERED - Duration::from_secs(1)).await;
+            assert!(processes.find(&selector).is_ok());
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert!(processes.find(&selector).is_err());
+            // And again after there were none.
+            processes.has_ended(&Life::new(
+                7,
+                None,
+                Output::new(Rc::clone(&processes.budget)),
+            ));
+            assert!(processes.find(&selector).is_ok());
+            tokio::time::sleep(REMEMBERED + Duration::from_secs(1)).await;
+            assert!(processes.find(&selector).is_err());
+        };
+        tokio::task::LocalSet::new().run_until(forgotten).await;
+    }
+}

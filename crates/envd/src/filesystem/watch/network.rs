@@ -29,7 +29,7 @@ pub async fn check(path: &Path, allow_network_mounts: bool) -> Result<(), Error>
         if !metadata.is_dir() {
             return Err(Error::invalid(format!("Cannot watch '{shown}': it is not a directory")));
         }
-        let on_network = rustix::fs::statfs(&path).is_ok_and(|file_system| NETWORK.contains(&file_system.f_type));
+        let on_network = rustix::fs::statfs(&path).is_ok_and(|file_system| is_network(file_system.f_type));
         if on_network && !allow_network_mounts {
             return Err(Error::invalid(format!(
                 "Cannot watch '{shown}': it is on a network mount, where changes by others cause no events; allow network mounts to watch it all the same"
@@ -38,4 +38,27 @@ pub async fn check(path: &Path, allow_network_mounts: bool) -> Result<(), Error>
         Ok(())
     })
     .await
+}
+
+fn is_network(kind: i64) -> bool {
+    NETWORK.contains(&kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_known() {
+        for (kind, expected) in [
+            (libc::NFS_SUPER_MAGIC, true),
+            (libc::FUSE_SUPER_MAGIC, true),
+            (0x0102_1997, true),
+            (libc::EXT4_SUPER_MAGIC, false),
+            (libc::TMPFS_MAGIC, false),
+            (libc::OVERLAYFS_SUPER_MAGIC, false),
+        ] {
+            assert_eq!(is_network(kind), expected, "{kind:#x}");
+        }
+    }
 }
