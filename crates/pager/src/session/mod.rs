@@ -7,6 +7,7 @@
 pub mod descriptor;
 pub mod end;
 pub mod handshake;
+mod install;
 pub mod io_pool;
 pub mod layout;
 pub mod listener;

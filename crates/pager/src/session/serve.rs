@@ -1,34 +1,28 @@
 //! The fault thread of one VM.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
-use std::io::{self, IoSliceMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use rustix::io::Errno;
 
-use super::io_pool::{Completion, IoPool, Job, Mailbox, Purpose};
+use super::install::{Served, unreadable};
+use super::io_pool::{Completion, IoPool, Mailbox, Purpose};
 use super::layout::Layout;
 use super::peer::Peer;
-use super::replay::{Piece, Replay};
+use super::replay::Replay;
 use super::stats::{Stats, add};
 use super::tracker::{PageState, Tracker};
-use super::uffd::{Event, EventBuffer, Install, MESSAGES_AT_ONCE, Uffd};
+use super::uffd::{Event, EventBuffer, MESSAGES_AT_ONCE, Uffd};
 use super::working_set::Extent;
-use crate::files::page::PAGE_BYTES;
 use crate::layer::chain::Chain;
-use crate::layer::mapping::{BLOCK_BYTES, Holder};
+use crate::layer::mapping::BLOCK_BYTES;
 
-/// Zeros are mapped up to the next border of so many bytes.
-const ZERO_RUN_BYTES: u64 = 2 << 20;
 /// A page is tried again after this while the memory is changing.
 const CHANGING_PAUSE: Duration = Duration::from_micros(100);
 /// A disk that does not answer for so long does not answer.
 const COLD_DEADLINE: Duration = Duration::from_secs(30);
-const NO_MEMORY_PAUSE: Duration = Duration::from_millis(50);
-const NO_MEMORY_TRIES: u32 = 10;
 /// Reads of events before pages are installed again: a VMM that gives pages back without end must
 /// not keep others waiting.
 const READS_AT_ONCE: usize = 16;
@@ -58,28 +52,21 @@ pub struct Server {
 
 /// What happens between two rounds of the loop.
 #[derive(Default)]
-struct Pending {
+pub(super) struct Pending {
     /// Pages that threads wait for, by offset.
-    faults: VecDeque<u64>,
+    pub(super) faults: VecDeque<u64>,
     /// Pages that the pool reads, and since when.
-    cold: HashMap<u64, Instant>,
+    pub(super) cold: HashMap<u64, Instant>,
     /// The memory is gone: nobody can wait for a page any more. The process ends, now or later.
-    gone: bool,
-    no_memory: u32,
+    pub(super) gone: bool,
+    /// Tries in a row for which the kernel had no memory.
+    pub(super) no_memory: u32,
 }
 
 /// What woke the loop.
 struct Ready {
     ended: bool,
     mail: bool,
-}
-
-/// What became of a page that a thread waits for.
-#[derive(PartialEq)]
-enum Served {
-    Now,
-    Later,
-    Retry,
 }
 
 impl Server {
@@ -208,54 +195,6 @@ impl Server {
         Ok(())
     }
 
-    /// Serves a page that a thread waits for.
-    fn serve(&self, offset: u64, pending: &mut Pending) -> Result<Served, String> {
-        // A page that is known and missing again was taken away, whether its event was read by this
-        // pager, by one that died with it, or never sent: it is zeros. If it is there after all (its
-        // fault was read twice), the kernel says so and changes nothing.
-        if self.tracker.get(offset) != PageState::Untouched {
-            return self.install_zeros(offset, BLOCK_BYTES, pending);
-        }
-        let entry = *self.chain.mapping().look_up(offset).ok_or("no such page")?;
-        let served = match entry.holder.advance(offset - entry.offset) {
-            Holder::Zeros => {
-                let border = (offset / ZERO_RUN_BYTES + 1) * ZERO_RUN_BYTES;
-                let limit = entry.end().min(border) - offset;
-                self.install_zeros(offset, limit, pending)?
-            }
-            Holder::Build {
-                index,
-                storage_offset,
-            } => {
-                let file = self.chain.file(index);
-                let mut page = [0; PAGE_BYTES];
-                match read_cached(file, storage_offset, &mut page) {
-                    Ok(true) => self.install_page(offset, &page, pending)?,
-                    Ok(false) => {
-                        self.read_cold(file, storage_offset, offset, pending);
-                        Served::Later
-                    }
-                    Err(error) => return Err(unreadable(offset, &error)),
-                }
-            }
-        };
-        if served != Served::Retry {
-            self.tracker.touch(offset);
-        }
-        Ok(served)
-    }
-
-    fn read_cold(&self, file: &Arc<File>, storage_offset: u64, offset: u64, pending: &mut Pending) {
-        add(&self.stats.cold_reads, 1);
-        pending.cold.insert(offset, Instant::now());
-        self.pool.submit(Job {
-            file: Arc::clone(file),
-            storage_offset,
-            purpose: Purpose::Page { offset },
-            mailbox: Arc::clone(&self.mailbox),
-        });
-    }
-
     fn complete(&mut self, completion: Completion, pending: &mut Pending) -> Result<(), String> {
         match completion.purpose {
             Purpose::Warm { offset, length } => {
@@ -282,165 +221,6 @@ impl Server {
         }
         Ok(())
     }
-
-    fn install_page(
-        &self,
-        offset: u64,
-        page: &[u8],
-        pending: &mut Pending,
-    ) -> Result<Served, String> {
-        let address = self.address_of(offset)?;
-        let install = self.uffd.copy(address, page);
-        self.judge(install, offset, BLOCK_BYTES, PageState::Installed, pending)
-    }
-
-    /// Maps zeros from `offset` on, as far as nothing has become of the pages, at most `limit` bytes.
-    fn install_zeros(
-        &self,
-        offset: u64,
-        limit: u64,
-        pending: &mut Pending,
-    ) -> Result<Served, String> {
-        let place = self.layout.place_of(offset).ok_or("no such page")?;
-        let length = self
-            .tracker
-            .untouched(offset, limit.min(place.length))
-            .max(BLOCK_BYTES);
-        let install = self.uffd.zero(place.address, length);
-        self.judge(install, offset, length, PageState::Zeroed, pending)
-    }
-
-    /// Notes what was installed of `length` bytes for which a thread waits, the first page above all.
-    fn judge(
-        &self,
-        install: Install,
-        offset: u64,
-        length: u64,
-        state: PageState,
-        pending: &mut Pending,
-    ) -> Result<Served, String> {
-        match install {
-            Install::Complete => self.note_installed(offset, length, state),
-            Install::Partial(done) if done >= BLOCK_BYTES => {
-                self.note_installed(offset, done, state)
-            }
-            Install::Present => {
-                // Of a page that is there without our knowing, an earlier pager died before it said so.
-                if self.tracker.get(offset) == PageState::Untouched {
-                    self.tracker.set(offset, BLOCK_BYTES, PageState::Installed);
-                }
-                // Whoever put it there may not have woken this thread. ESRCH: it is gone.
-                let _ = self.uffd.wake(self.address_of(offset)?, BLOCK_BYTES);
-            }
-            Install::Changing | Install::Partial(_) => {
-                add(&self.stats.retries, 1);
-                return Ok(Served::Retry);
-            }
-            Install::Gone => {
-                pending.gone = true;
-                return Ok(Served::Later);
-            }
-            Install::NoMemory => {
-                pending.no_memory += 1;
-                if pending.no_memory > NO_MEMORY_TRIES {
-                    return Err(format!("no memory for the page at {offset:#x}"));
-                }
-                std::thread::sleep(NO_MEMORY_PAUSE);
-                return Ok(Served::Retry);
-            }
-            Install::Failed(errno) => return Err(refused(offset, errno)),
-        }
-        pending.no_memory = 0;
-        Ok(Served::Now)
-    }
-
-    fn note_installed(&self, offset: u64, length: u64, state: PageState) {
-        self.tracker.set(offset, length, state);
-        let counter = match state {
-            PageState::Zeroed => &self.stats.zero_bytes,
-            _ => &self.stats.demand_bytes,
-        };
-        add(counter, length);
-    }
-
-    /// Installs one piece of the working set, or sends it to be read.
-    fn replay_piece(&mut self, pending: &mut Pending) -> Result<(), String> {
-        let Some(replay) = &mut self.replay else {
-            return Ok(());
-        };
-        if replay.is_done() {
-            // The windows go with it.
-            self.replay = None;
-            return Ok(());
-        }
-        let Some(piece) = replay.next(&self.chain, &self.layout, &self.tracker) else {
-            return Ok(());
-        };
-        let Piece { entry, address, .. } = piece;
-        let install = match entry.holder {
-            Holder::Zeros => self.uffd.zero(address, entry.length),
-            Holder::Build {
-                index,
-                storage_offset,
-            } => {
-                let Ok(window) = replay.window(&self.chain, index) else {
-                    // No address space for it: faults will do.
-                    self.replay = None;
-                    return Ok(());
-                };
-                if !piece.warm && !window.is_resident(storage_offset, entry.length) {
-                    replay.start_warming();
-                    self.pool.submit(Job {
-                        file: Arc::clone(self.chain.file(index)),
-                        storage_offset,
-                        purpose: Purpose::Warm {
-                            offset: entry.offset,
-                            length: entry.length,
-                        },
-                        mailbox: Arc::clone(&self.mailbox),
-                    });
-                    return Ok(());
-                }
-                let source = window.address_of(storage_offset);
-                self.uffd.copy_from(address, source, entry.length)
-            }
-        };
-        let done = match install {
-            Install::Complete => entry.length,
-            Install::Partial(done) => done,
-            Install::Present => {
-                self.tracker
-                    .set(entry.offset, BLOCK_BYTES, PageState::Installed);
-                let _ = self.uffd.wake(address, BLOCK_BYTES);
-                replay.put_back(&piece, BLOCK_BYTES);
-                return Ok(());
-            }
-            Install::Changing => 0,
-            Install::Gone => {
-                pending.gone = true;
-                0
-            }
-            Install::NoMemory => {
-                // What is not needed yet must not take the memory of what is.
-                self.replay = None;
-                return Ok(());
-            }
-            Install::Failed(errno) => return Err(refused(entry.offset, errno)),
-        };
-        let state = match entry.holder {
-            Holder::Zeros => PageState::Zeroed,
-            Holder::Build { .. } => PageState::Installed,
-        };
-        self.tracker.set(entry.offset, done, state);
-        add(&self.stats.replayed_bytes, done);
-        replay.put_back(&piece, done);
-        Ok(())
-    }
-
-    fn address_of(&self, offset: u64) -> Result<u64, String> {
-        let place = self.layout.place_of(offset).ok_or("no such page")?;
-        Ok(place.address)
-    }
 }
 
 impl Pending {
@@ -456,30 +236,4 @@ impl Pending {
             None => Ok(()),
         }
     }
-}
-
-/// Reads a page if that needs no waiting; false when it does.
-fn read_cached(file: &File, offset: u64, page: &mut [u8; PAGE_BYTES]) -> io::Result<bool> {
-    let read = preadv2(
-        file,
-        &mut [IoSliceMut::new(page)],
-        offset,
-        ReadWriteFlags::NOWAIT,
-    );
-    match read {
-        Ok(PAGE_BYTES) => Ok(true),
-        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-        // A part of the page is cached, or the file system cannot tell: the pool reads it.
-        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn unreadable(offset: u64, error: &io::Error) -> String {
-    format!("the page at {offset:#x} cannot be read from its layer: {error}")
-}
-
-fn refused(offset: u64, errno: i32) -> String {
-    let error = io::Error::from_raw_os_error(errno);
-    format!("the page at {offset:#x} cannot be installed: {error}")
 }

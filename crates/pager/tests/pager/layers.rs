@@ -442,11 +442,86 @@ impl Mount {
     }
 }
 
+impl Mount {
+    /// A file system that can share blocks.
+    fn xfs(place: &Place) -> Self {
+        let image = place.path("xfs.img");
+        File::create(&image).unwrap().set_len(512 << 20).unwrap();
+        let path = place.path("mount");
+        fs::create_dir_all(&path).unwrap();
+        let run = |program: &str, arguments: &[&std::ffi::OsStr]| {
+            let done = Command::new(program).args(arguments).status().unwrap();
+            assert!(done.success(), "{program}");
+        };
+        run("mkfs.xfs", &["-q".as_ref(), image.as_ref()]);
+        run(
+            "mount",
+            &[
+                "-o".as_ref(),
+                "loop".as_ref(),
+                image.as_ref(),
+                path.as_ref(),
+            ],
+        );
+        Self(path)
+    }
+}
+
 impl Drop for Mount {
     fn drop(&mut self) {
         let done = Command::new("umount").arg(&self.0).status().unwrap();
         assert!(done.success() || std::thread::panicking());
     }
+}
+
+#[test]
+#[ignore = "needs mkfs.xfs"]
+fn flatten_shares_the_blocks_of_the_base_where_it_can() {
+    let place = Place::new();
+    let mount = Mount::xfs(&place);
+    let pager = Pager::start_with_roots(&place, &[place.path("layers"), mount.0.clone()]);
+    place.base(&pager, PAGES, |page| {
+        base_content(page) != Content::Filled(0)
+    });
+    // The base lies on the XFS, the layer over it elsewhere.
+    let image = mount.0.join("base.mem");
+    fs::copy(place.layer("base.mem"), &image).unwrap();
+    let mut base = place.layers("base", &[]);
+    base["builds"] = json!({ "base": image });
+    let mut vmm = clone_of(&place, &image);
+    let mut model: Vec<_> = (0..PAGES).map(base_content).collect();
+    for page in [1, 2, 3, 9, 100, 101, 511] {
+        vmm.tell(&format!("write {page} {}", page % 3));
+        model[page as usize] = Content::Filled((page % 3) as u8);
+    }
+    let request =
+        json!({ "pid": vmm.pid(), "image": image, "parent": base, "layer": place.target("a") });
+    pager.ok("POST", "/v1/layers/diff", &request);
+    let before = fs::read(&image).unwrap();
+
+    let mut layers = place.layers("a", &["a"]);
+    layers["builds"]["base"] = json!(image);
+    let memory = mount.0.join("flat.mem");
+    let layer =
+        json!({ "build_id": "flat", "memory": memory, "header": mount.0.join("flat.mem.header") });
+    let made = pager.ok(
+        "POST",
+        "/v1/layers/flatten",
+        &json!({ "layers": layers, "layer": layer }),
+    );
+    assert_eq!(made["shared_blocks"], true);
+    assert_eq!(
+        made["data_bytes"],
+        5 * PAGE as u64,
+        "only the layer's own pages are copied: {made}"
+    );
+    assert_eq!(
+        u64::from(crc32fast::hash(&fs::read(&memory).unwrap())),
+        sum_of(&model)
+    );
+    assert_eq!(fs::read(&image).unwrap(), before, "the base is as it was");
+    drop(vmm);
+    drop(pager);
 }
 
 #[test]
