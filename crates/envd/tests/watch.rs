@@ -80,7 +80,7 @@ fn every_kind_of_change() {
     };
     assert_eq!(after("mkdir w/d"), ["CREATE d"]);
     assert_eq!(after("chmod 600 w/old"), ["CHMOD old"]);
-    assert_eq!(after("echo x > w/old"), ["WRITE old"]);
+    assert_eq!(after("echo x >> w/old"), ["WRITE old"]);
     assert_eq!(after("mv w/old w/new"), ["RENAME old", "CREATE new"]);
     assert_eq!(after("rm w/new"), ["REMOVE new"]);
     assert_eq!(after("mv w/d ."), ["RENAME d"]);
