@@ -3,7 +3,7 @@
  * its agent waiting. Every sandbox starts as its clone. Built once under a lock; kept by last use within
  * a byte budget, never removed while a sandbox builds on it.
  */
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { chown, mkdir, open, readdir, realpath, stat, utimes } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Logger } from "pino";
@@ -15,12 +15,15 @@ import { GuestAgent } from "../envd/guest-agent.ts";
 import { runInGuest } from "../envd/run-in-guest.ts";
 import { GUEST_MAC_ADDRESS, type NetworkPool } from "../network/network.ts";
 import { beginLayer, commitLayer, memoryPathOf, openLayer, statePathOf, type Layer } from "../snapshot/layer.ts";
+import { stopLeftover } from "../vmm/shim.ts";
 import type { Vmm } from "../vmm/vmm.ts";
 import { KeyedMutex } from "./keyed-mutex.ts";
 import type { Resources } from "./record.ts";
 
 const MIB = 1024 * 1024;
 const BUILD_DEADLINE_MS = 300_000;
+/** Where the shim of a guest that is being prepared keeps its things. */
+const SUPERVISION = "supervision";
 
 /**
  * Run once in every golden guest, so that its clones find the programs that everybody uses first in
@@ -101,8 +104,12 @@ export class GoldenStore {
     const kept: { key: string; bytes: number; usedAtMs: number }[] = [];
     for (const key of await readdir(this.#root)) {
       const directory = join(this.#root, key);
-      if (key.startsWith("tmp.")) await remove(directory, "golden.sweep");
-      else kept.push({ key, bytes: await allocatedBytes(directory), usedAtMs: (await stat(directory)).mtimeMs });
+      if (key.startsWith("tmp.")) {
+        await stopLeftover(join(directory, SUPERVISION)); // a guest that was being prepared
+        await remove(directory, "golden.sweep");
+        continue;
+      }
+      kept.push({ key, bytes: await allocatedBytes(directory), usedAtMs: (await stat(directory)).mtimeMs });
     }
     let total = kept.reduce((sum, { bytes }) => sum + bytes, 0);
     for (const { key, bytes } of kept.toSorted((a, b) => a.usedAtMs - b.usedAtMs)) {
@@ -117,7 +124,7 @@ export class GoldenStore {
     const { vmm, network, disks, manifest, log } = this.#options;
     const startedAt = performance.now();
     const temporary = await beginLayer(this.#root, key);
-    const supervisionDirectory = join(temporary, "supervision");
+    const supervisionDirectory = join(temporary, SUPERVISION);
     const vmDirectory = join(temporary, "vm");
     const slot = await network.acquire(key, signal);
     await using cleanup = new AsyncDisposableStack();
@@ -135,7 +142,8 @@ export class GoldenStore {
     );
     const vm = await vmm.boot(
       {
-        name: key,
+        // Two platforms on one machine may prepare the same snapshot at once.
+        name: `${key}.${randomUUID().slice(0, 8)}`,
         directory: vmDirectory,
         supervisionDirectory,
         networkNamespace: slot.namespacePath,

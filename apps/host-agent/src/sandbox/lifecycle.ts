@@ -192,7 +192,7 @@ export class Lifecycle {
     await attempt(async () => await guest?.agent.close());
     await attempt(async () => {
       await guest?.vm.stop();
-      await stopLeftover(record.id, paths.root);
+      await stopLeftover(paths.root);
     });
     await attempt(async () => {
       const slot =

@@ -6,15 +6,15 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { removeEmptyDirectory } from "@wrenn/effects";
 
-/** Path below the cgroup v2 mount in which VMs have their groups. */
-export const CGROUP_PARENT = "wrenn";
-
-/** Kills what is left in the VM's cgroup and removes it; a missing one is success. */
-export async function removeCgroup(name: string): Promise<void> {
+/**
+ * Kills what is left in a cgroup and removes it; a missing one is success.
+ * @param path below the mount, as in the shim's spec
+ */
+export async function removeCgroup(path: string): Promise<void> {
   const mounts = await readFile("/proc/self/mounts", "utf8");
   const mount = mounts.split("\n").find((line) => line.split(" ")[2] === "cgroup2");
   if (mount === undefined) return;
-  const group = join(mount.split(" ")[1] as string, CGROUP_PARENT, name);
+  const group = join(mount.split(" ")[1] as string, path);
   // Since Linux 5.14; before, or with nobody in it, there is nothing to write.
   await writeFile(join(group, "cgroup.kill"), "1").catch(() => undefined);
   await removeEmptyDirectory(group, "cgroup.remove");

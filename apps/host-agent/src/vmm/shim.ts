@@ -41,6 +41,7 @@ type StateLine =
   | { state: "failed"; what: string; errno?: string; message?: string };
 
 const controlSocketPath = (directory: string): string => join(directory, "shim.sock");
+const specPath = (directory: string): string => join(directory, "shim.json");
 const exitRecordPath = (directory: string): string => join(directory, "exit.json");
 
 /** Where a VM's console output is, newest half and older half. */
@@ -72,7 +73,6 @@ export class ShimProcess {
     supervisionDirectory: string,
     signal: AbortSignal,
   ): Promise<ShimProcess> {
-    const specPath = join(supervisionDirectory, "shim.json");
     const complete = {
       ...spec,
       control_socket: controlSocketPath(supervisionDirectory),
@@ -80,8 +80,11 @@ export class ShimProcess {
       console: consolePath(supervisionDirectory),
       console_max_bytes: CONSOLE_MAX_BYTES,
     };
-    await writeFileAtomic(specPath, JSON.stringify(complete), { name: "shim.spec" });
-    const child = start([program, "run", specPath], { detached: true, stdio: ["ignore", "pipe", "ignore"] });
+    await writeFileAtomic(specPath(supervisionDirectory), JSON.stringify(complete), { name: "shim.spec" });
+    const child = start([program, "run", specPath(supervisionDirectory)], {
+      detached: true,
+      stdio: ["ignore", "pipe", "ignore"],
+    });
     child.unref();
     const failure = once(child, "error").then(([error]) => {
       throw new WrennError("missing_requirement", `Cannot start the shim ${program}`, { cause: error });
@@ -157,10 +160,11 @@ export class ShimProcess {
  * Ends whatever VM runs under a supervision directory, also one of which no record was written yet, and
  * removes what a shim that was killed left.
  */
-export async function stopLeftover(name: string, supervisionDirectory: string): Promise<void> {
+export async function stopLeftover(supervisionDirectory: string): Promise<void> {
   const process = await ShimProcess.attach(supervisionDirectory, AbortSignal.timeout(STOP_DEADLINE_MS));
   await process?.stop();
-  await removeCgroup(name);
+  const spec = await readFile(specPath(supervisionDirectory), "utf8").catch(() => undefined);
+  if (spec !== undefined) await removeCgroup((JSON.parse(spec) as ShimSpec).cgroup);
 }
 
 /** How a VM ended, from its durable record; `lost` when it left none. */

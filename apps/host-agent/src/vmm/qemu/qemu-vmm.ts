@@ -6,7 +6,6 @@ import { watch } from "node:fs";
 import { access, readFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { WrennError } from "@wrenn/errors";
-import { CGROUP_PARENT } from "../cgroup.ts";
 import { lastConsoleLines, ShimProcess, type ShimSpec } from "../shim.ts";
 import type { BootSpec, MachineShape, RestoreSpec, VirtualMachine, VmPlacement, Vmm, VmRecord } from "../vmm.ts";
 import {
@@ -180,7 +179,7 @@ export class QemuVmm implements Vmm {
         ...placement.diskBackingPaths.map((path) => ({ path, read_only: true })),
       ],
       devices: this.accelerator === "kvm" ? ["/dev/kvm"] : [],
-      cgroup: `${CGROUP_PARENT}/${placement.name}`,
+      cgroup: `wrenn/${placement.name}`,
       memory_max_bytes: (shape.memoryMib + OVERHEAD_MIB) * 1024 * 1024,
       pids_max: MAX_THREADS,
       cpu_max: `${(shape.vcpus + 1) * CPU_PERIOD_US} ${CPU_PERIOD_US}`,
