@@ -1,9 +1,17 @@
 //! A pager that is killed, and the one after it.
 
 use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use wrenn_pager::session::descriptor::{Descriptor, RunDirectory};
+use wrenn_pager::session::handshake;
+use wrenn_pager::session::peer::Peer;
+use wrenn_pager::session::tracker::Tracker;
+use wrenn_pager::session::uffd::EventBuffer;
 
 use super::harness::{Pager, Place, Vmm, make_cold, settles, word_of};
 use super::vmm::{EVENT_REMOVE, PAGE};
@@ -43,7 +51,7 @@ fn faults_that_a_dead_pager_left_are_served_by_the_next() {
     freeze(&pager);
     vmm.tell("touch-later 100 1 1");
     vmm.tell("touch-later 200 1 1");
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    std::thread::sleep(Duration::from_millis(20));
     pager.kill();
     vmm.tell("touch-later 300 1 1");
     let pager = Pager::start(&place);
@@ -60,6 +68,53 @@ fn faults_that_a_dead_pager_left_are_served_by_the_next() {
     assert_eq!(saved["bytes"], 4 * PAGE as u64);
 }
 
+/// The worst moment to die in: the kernel has told of the fault, and tells nobody else by itself.
+#[test]
+fn a_fault_that_was_read_but_not_answered_is_told_again() {
+    let (place, pager, layers) = setup();
+    pager.kill();
+    let socket = place.layer("vm.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let size = PAGES * PAGE as u64;
+    let mut vmm = Vmm::start(&place);
+    let base = vmm.tell(&format!("map {size} {EVENT_REMOVE}"));
+    let regions = json!([{ "base_host_virt_addr": base, "size": size, "offset": 0 }]);
+    vmm.order(&format!("handshake {} {regions}", socket.display()));
+    let stream = listener.accept().unwrap().0;
+    let (uffd, layout) = handshake::receive(&stream, size).unwrap();
+    vmm.answer();
+    let peer = Peer::of(&stream).unwrap();
+    let spec = json!({ "id": "vm", "socket": socket, "uid": 0, "gid": 0, "layers": layers });
+    let number = peer.number_of(uffd.as_fd());
+    let descriptor = Descriptor::new(
+        serde_json::from_value(spec).unwrap(),
+        peer.pid(),
+        peer.started().unwrap(),
+        number,
+        layout.regions(),
+    );
+    let run = RunDirectory::new(place.run().to_owned());
+    drop(Tracker::create(&run.create_pages("vm").unwrap(), size).unwrap());
+    run.write(&descriptor).unwrap();
+
+    vmm.tell("touch-later 77 1 1");
+    let mut buffer = EventBuffer::default();
+    let told = || uffd.read(&mut buffer).unwrap().count();
+    settles_to_one(told);
+    drop((uffd, stream, listener));
+    let pager = Pager::start(&place);
+    assert_eq!(vmm.tell("join"), word_of(77));
+    assert_eq!(pager.session("vm")["state"], "serving");
+}
+
+fn settles_to_one(mut value: impl FnMut() -> usize) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while value() != 1 {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_guest_in_a_storm_of_faults_survives_many_pagers() {
     let (place, mut pager, layers) = setup();
@@ -70,7 +125,7 @@ fn a_guest_in_a_storm_of_faults_survives_many_pagers() {
         for thread in 0..4 {
             vmm.tell(&format!("touch-later {} 200 1", round * 800 + thread * 200));
         }
-        std::thread::sleep(std::time::Duration::from_millis(round));
+        std::thread::sleep(Duration::from_millis(round));
         pager.kill();
         pager = Pager::start(&place);
         let pages = round * 800..(round + 1) * 800;
@@ -95,7 +150,7 @@ fn pages_that_were_given_back_stay_zeros_across_pagers() {
     freeze(&pager);
     // This one waits until its event is read, by whoever comes next.
     vmm.tell("remove-later 6 2");
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    std::thread::sleep(Duration::from_millis(20));
     pager.kill();
     let pager = Pager::start(&place);
     vmm.tell("join");
