@@ -16,7 +16,7 @@ const SYSTEM_PROGRAMS =
     " ",
   );
 const PACKAGE_PROGRAMS =
-  "gcc qemu-system-x86_64 qemu-img nft ip setpriv modprobe mkfs.ext4 mmdebstrap busybox cpio zstd xz".split(" ");
+  "gcc qemu-system-x86_64 qemu-img nft ip setpriv modprobe mkfs.ext4 mmdebstrap xz iptables-legacy".split(" ");
 const RELEASE = "target/x86_64-unknown-linux-gnu/release";
 
 /** Installs what stands for Node and the CLI: `node` prints what it is given. */
@@ -44,6 +44,7 @@ beforeEach(async () => {
   for (const file of [
     "wrenn",
     "tools/debian-packages.txt",
+    "tools/debian-packages-test.txt",
     "Cargo.toml",
     "Cargo.lock",
     ".cargo/config.toml",
