@@ -11,15 +11,12 @@ import { readGuestManifest } from "@wrenn/guest";
 import packageJson from "../package.json" with { type: "json" };
 import { MEMORY_GUARD_PATH, SHIM_PATH } from "./binaries.ts";
 import { parseConfig } from "./config.ts";
-import { Qcow2Store } from "./disk/qcow2/qcow2-store.ts";
 import { createNetworkPool } from "./network/pool.ts";
 import { discoverResolvers } from "./network/resolvers.ts";
 import { hostService } from "./rpc/host-service.ts";
 import { startRpcServer } from "./rpc/server.ts";
-import { GoldenStore } from "./sandbox/golden-store.ts";
-import { SandboxManager } from "./sandbox/manager.ts";
+import { openManager } from "./sandbox/open-manager.ts";
 import { Reaper } from "./sandbox/reaper.ts";
-import { RecordStore } from "./sandbox/record.ts";
 import { chooseVmm } from "./vmm/choose-vmm.ts";
 
 const MIB = 1024 * 1024;
@@ -60,19 +57,8 @@ async function main(): Promise<void> {
     ...(config.WRENN_UPLINK === undefined ? {} : { uplink: config.WRENN_UPLINK }),
     logger: log,
   });
-  const disks = new Qcow2Store();
-  const records = new RecordStore(stateDirectory);
-  const golden = await GoldenStore.open({
-    stateDirectory,
-    vmm,
-    network,
-    disks,
-    manifest,
-    log,
-    budgetBytes: config.WRENN_GOLDEN_MAX_MIB * MIB,
-  });
-  const manager = new SandboxManager({ stateDirectory, vmm, network, disks, records, golden, manifest, log });
-  await manager.recover();
+  const goldenMaxBytes = config.WRENN_GOLDEN_MAX_MIB * MIB;
+  const manager = await openManager({ stateDirectory, vmm, network, manifest, log, goldenMaxBytes });
   const reaper = new Reaper(manager, log);
   reaper.start();
   await mkdir(dirname(config.socketPath), { recursive: true, mode: 0o700 });

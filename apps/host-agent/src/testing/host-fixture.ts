@@ -8,18 +8,18 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { ensureGuest, progressFor, type GuestManifest, type GuestTemplate } from "@wrenn/guest";
 import { ENVD_PATH, MEMORY_GUARD_PATH, SHIM_PATH } from "../binaries.ts";
-import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
 import type { NetworkPool } from "../network/network.ts";
 import { createNetworkPool } from "../network/pool.ts";
-import { GoldenStore } from "../sandbox/golden-store.ts";
-import { SandboxManager, type CreateRequest } from "../sandbox/manager.ts";
-import { RecordStore } from "../sandbox/record.ts";
+import type { CreateRequest, SandboxManager } from "../sandbox/manager.ts";
+import { openManager } from "../sandbox/open-manager.ts";
 import { chooseVmm } from "../vmm/choose-vmm.ts";
 import type { Vmm } from "../vmm/vmm.ts";
 
 export const SHARED_DIRECTORY = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
 /** Slots of these tests; other suites and a running platform use other ranges. */
 const FIRST_SLOT = 21_000;
+/** Some twenty: what the tests of one version need, and not every version's. */
+const GOLDEN_MAX_BYTES = 4 * 1024 ** 3;
 
 const log = pino({ level: process.env["WRENN_TEST_LOG"] ?? "silent" });
 
@@ -29,8 +29,6 @@ export interface TestHost {
   template: GuestTemplate;
   vmm: Vmm;
   network: NetworkPool;
-  disks: Qcow2Store;
-  golden: GoldenStore;
   manager: SandboxManager;
   /** A create request for a sandbox of 1 vCPU and 512 MiB. */
   request(overrides?: Partial<CreateRequest>): CreateRequest;
@@ -85,19 +83,7 @@ export async function startTestHost(
     ...(options.uplink === undefined ? {} : { uplink: options.uplink }),
     logger: log,
   });
-  const disks = new Qcow2Store();
-  const records = new RecordStore(stateDirectory);
-  const golden = await GoldenStore.open({
-    stateDirectory,
-    vmm,
-    network,
-    disks,
-    manifest,
-    log,
-    budgetBytes: Number.MAX_SAFE_INTEGER,
-  });
-  const manager = new SandboxManager({ stateDirectory, vmm, network, disks, records, golden, manifest, log });
-  await manager.recover();
+  const manager = await openManager({ stateDirectory, vmm, network, manifest, log, goldenMaxBytes: GOLDEN_MAX_BYTES });
   const template = manifest.templates.find(({ name }) => name === "base") as GuestTemplate;
   return {
     stateDirectory,
@@ -105,8 +91,6 @@ export async function startTestHost(
     template,
     vmm,
     network,
-    disks,
-    golden,
     manager,
     request: (overrides = {}) => ({
       id: `sb${crypto.randomUUID().replaceAll("-", "").slice(0, 20)}`,

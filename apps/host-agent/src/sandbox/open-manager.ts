@@ -1,0 +1,29 @@
+/** Puts the manager together with what it keeps in the state directory, and recovers what is there. */
+import type { Logger } from "pino";
+import type { GuestManifest } from "@wrenn/guest";
+import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
+import type { NetworkPool } from "../network/network.ts";
+import type { Vmm } from "../vmm/vmm.ts";
+import { GoldenStore } from "./golden-store.ts";
+import { SandboxManager } from "./manager.ts";
+import { RecordStore } from "./record.ts";
+
+export interface OpenManagerOptions {
+  stateDirectory: string;
+  vmm: Vmm;
+  network: NetworkPool;
+  manifest: GuestManifest;
+  log: Logger;
+  /** Allocated bytes above which golden snapshots that nobody uses are removed. */
+  goldenMaxBytes: number;
+}
+
+export async function openManager(options: OpenManagerOptions): Promise<SandboxManager> {
+  const { stateDirectory, goldenMaxBytes, ...parts } = options;
+  const disks = new Qcow2Store();
+  const golden = await GoldenStore.open({ stateDirectory, disks, budgetBytes: goldenMaxBytes, ...parts });
+  const records = new RecordStore(stateDirectory);
+  const manager = new SandboxManager({ stateDirectory, disks, golden, records, ...parts });
+  await manager.recover();
+  return manager;
+}
