@@ -315,9 +315,16 @@ impl Vmm {
         writeln!(self.control.get_mut(), "{command}").unwrap();
     }
 
-    /// Waits for its end by itself.
+    /// Waits for its end, which must come by itself.
     pub fn wait(&mut self) -> std::process::ExitStatus {
-        self.child.wait().unwrap()
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the VMM does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
