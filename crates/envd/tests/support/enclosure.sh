@@ -27,7 +27,7 @@ if [ -n "${ENVD_TEST_ROOT:-}" ]; then
   mount -t overlay overlay -o "lowerdir=$ENVD_TEST_ROOT,upperdir=/mnt/upper,workdir=/mnt/scratch" /mnt/root
   mount --rbind /dev /mnt/root/dev
   mount -t proc proc /mnt/root/proc
-  mkdir -p /mnt/root/sys/fs/cgroup
+  mount --rbind /sys /mnt/root/sys
   [ -z "${ENVD_TEST_CGROUP:-}" ] || mount --bind "$ENVD_TEST_CGROUP" /mnt/root/sys/fs/cgroup
   cp /mnt/envd /mnt/root/run/envd
   set -- chroot /mnt/root /run/envd "$@"
