@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::{AsOut, STANDARD};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -178,16 +177,14 @@ pub fn data_frame(chunk: &Chunk) -> Bytes {
     };
     let before = format!(r#"{{"event":{{"data":{{"{name}":""#);
     let after = format!(r#"","offset":"{}"}}}}}}"#, chunk.offset);
-    let encoded = base64::encoded_len(chunk.bytes.len(), true).expect("a chunk is small");
+    let encoded = STANDARD.encoded_length(chunk.bytes.len());
     let length = before.len() + encoded + after.len();
     let mut message = BytesMut::with_capacity(5 + length);
     frame::put_header(&mut message, 0, length);
     message.put_slice(before.as_bytes());
     let at = message.len();
     message.resize(at + encoded, 0);
-    STANDARD
-        .encode_slice(chunk.bytes, &mut message[at..])
-        .expect("the room was measured");
+    let _ = STANDARD.encode(chunk.bytes, message[at..].as_out());
     message.put_slice(after.as_bytes());
     message.freeze()
 }
