@@ -1,5 +1,7 @@
 //! The start of the agent.
 
+use std::rc::Rc;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpSocket;
 
@@ -28,6 +30,7 @@ pub fn run(config: Config) -> Result<(), String> {
             .map_err(|error| format!("Cannot listen on {}: {error}", config.listen))?;
         let app = App::new(config);
         prepare_process();
+        tokio::task::spawn_local(Rc::clone(&app.processes.oom_log).follow());
         serve(app, listener).await;
         Ok(())
     })

@@ -60,11 +60,27 @@ fn the_end_names_what_the_kernel_killed() {
         ran.end["error"],
         "signal: killed (out of memory: the kernel killed 'tail')"
     );
+    // A shell passes on how its child ended.
+    let shell = envd.run("tail /dev/zero; exit $?");
+    assert_eq!(
+        (shell.exit_code(), shell.end["oom"].as_bool()),
+        (137, Some(true))
+    );
+    assert_eq!(
+        shell.end["error"],
+        "exit status 137 (out of memory: the kernel killed 'tail')"
+    );
     // A kill by other means is none.
     let killed = envd.run("kill -KILL $$");
     assert_eq!(
         (killed.end.get("oom"), killed.end["error"].as_str()),
         (None, Some("signal: killed"))
+    );
+    let passed_on = envd.run("(exit 137)");
+    assert_eq!(
+        (passed_on.exit_code(), passed_on.end.get("oom")),
+        (137, None),
+        "the kills from before do not count"
     );
     drop(envd);
     drop(limit);

@@ -37,10 +37,6 @@ impl Cgroups {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        // With the memory controller the kernel's OOM reports name the cgroup. Not every kernel has it.
-        for directory in [root, &base] {
-            let _ = fs::write(directory.join("cgroup.subtree_control"), "+memory");
-        }
         Ok(Cgroups {
             base,
             made: Cell::new(0),
@@ -85,17 +81,8 @@ impl Cgroup {
         self.directory.as_fd()
     }
 
-    /// The path as the kernel's messages write it: from the root of the cgroup tree.
-    pub fn name(&self) -> String {
-        let mut parts: Vec<_> = self
-            .path
-            .iter()
-            .rev()
-            .take(2)
-            .map(|part| part.to_string_lossy())
-            .collect();
-        parts.reverse();
-        format!("/{}", parts.join("/"))
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Kills all processes in it.
@@ -149,13 +136,6 @@ impl Cgroup {
         let text = fs::read_to_string(self.path.join("cpu.stat")).ok()?;
         text.lines()
             .find_map(|line| line.strip_prefix("usage_usec ")?.parse().ok())
-    }
-
-    /// How many of its processes the kernel killed for want of memory; `None` without the controller.
-    pub fn oom_kills(&self) -> Option<u64> {
-        let text = fs::read_to_string(self.path.join("memory.events")).ok()?;
-        text.lines()
-            .find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
     }
 
     /// Removes it and what its processes made below it. It has to be empty.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use rustix::termios::Winsize;
 use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
 
 use super::cgroup::Cgroup;
 use super::end::End;
@@ -35,6 +36,7 @@ pub struct Life {
 /// A process that was started through the agent, with what is held open for it until its end.
 pub struct Process {
     pub life: Rc<Life>,
+    pub started: Instant,
     pub config: ProcessConfig,
     pub pidfd: AsyncFd<OwnedFd>,
     pub cgroup: Option<Rc<Cgroup>>,
@@ -69,6 +71,7 @@ impl Process {
     ) -> Rc<Self> {
         Rc::new(Process {
             life,
+            started: Instant::now(),
             config,
             pidfd,
             cgroup: cgroup.map(Rc::new),

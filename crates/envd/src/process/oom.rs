@@ -1,71 +1,120 @@
 //! Out of memory: which ends the kernel's OOM killer brought about, from the kernel's own log.
 //! Kernel source: `dump_oom_summary` in mm/oom_kill.c.
+//!
+//! The memory controller would count kills by cgroup, but a removed memory cgroup stays in the kernel
+//! for as long as any page of its cache does: a small guest that has run thousands of commands would
+//! be full of them. So processes get cgroups without it, and the log is followed instead.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
-use super::cgroup::Cgroup;
+use rustix::fs::{Mode, OFlags, SeekFrom};
+use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
+
 use super::end::End;
 use super::handle::Process;
-use crate::blocking::blocking;
+use crate::watched::watched;
 
 /// What a shell reports for a command that SIGKILL ended.
 const KILLED_CHILD: i32 = 128 + libc::SIGKILL;
+/// Kills that are remembered.
+const MAX_VICTIMS: usize = 64;
+/// Records that are read in one go.
+const MAX_RECORDS: usize = 1000;
 
-/// Adds to `end` that, and what, the kernel killed among the process's descendants.
-pub async fn explain(process: &Process, mut end: End) -> End {
-    let counted = process.cgroup.as_deref().and_then(Cgroup::oom_kills);
-    let suspicious = (end.signal == Some(libc::SIGKILL) && !process.killed_by_us.get())
-        || end.exit_code == KILLED_CHILD;
-    if counted == Some(0) || (counted.is_none() && !suspicious) {
-        return end;
-    }
-    let (pid, cgroup) = (
-        process.life.pid,
-        process.cgroup.as_deref().map(Cgroup::name),
-    );
-    let victim = blocking(move || last_victim(pid, cgroup.as_deref())).await;
-    if counted.is_none() && victim.is_none() {
-        return end;
-    }
-    let command = victim.map_or_else(String::new, |command| format!(" '{command}'"));
-    end.oom = true;
-    end.error = Some(format!(
-        "{} (out of memory: the kernel killed{command})",
-        end.status
-    ));
-    end
+/// The OOM killer's recent victims.
+pub struct OomLog {
+    /// `/dev/kmsg`, where the agent may read it.
+    kernel: Option<AsyncFd<OwnedFd>>,
+    victims: RefCell<VecDeque<(Instant, Victim)>>,
 }
 
-/// The command that was killed last in the cgroup or as the process `pid`. Blocks.
-fn last_victim(pid: u32, cgroup: Option<&str>) -> Option<String> {
-    // Each read gives one record; at the end of the log the next would block.
-    let mut log = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open("/dev/kmsg")
-        .ok()?;
-    let mut record = [0; 8192];
-    let mut found = None;
-    loop {
-        match log.read(&mut record) {
-            Ok(0) => return found,
-            Ok(length) => {
-                let victim = parse(&String::from_utf8_lossy(&record[..length]));
-                found = victim
-                    .filter(|victim| {
-                        victim.pid == pid || cgroup.is_some_and(|cgroup| victim.is_in(cgroup))
-                    })
-                    .map(|victim| victim.command)
-                    .or(found);
+impl OomLog {
+    /// Opens the log at its end.
+    pub fn open() -> Rc<Self> {
+        let open = || -> std::io::Result<AsyncFd<OwnedFd>> {
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let log = rustix::fs::open("/dev/kmsg", flags, Mode::empty())?;
+            rustix::fs::seek(&log, SeekFrom::End(0))?;
+            watched(log, Interest::READABLE)
+        };
+        let kernel = open()
+            .inspect_err(|error| eprintln!("envd: no reports of memory shortage: {error}"))
+            .ok();
+        Rc::new(OomLog {
+            kernel,
+            victims: RefCell::default(),
+        })
+    }
+
+    /// Notes victims as the kernel reports them. Runs as long as the agent.
+    pub async fn follow(self: Rc<Self>) {
+        let Some(kernel) = &self.kernel else { return };
+        loop {
+            match kernel.readable().await {
+                Ok(mut ready) => ready.clear_ready(),
+                Err(_) => return,
             }
-            // EPIPE: records were overwritten, the next read goes on behind them.
-            Err(error)
-                if error.kind() == ErrorKind::Interrupted
-                    || error.raw_os_error() == Some(libc::EPIPE) => {}
-            Err(_) => return found,
+            while self.catch_up() {
+                tokio::task::yield_now().await;
+            }
         }
+    }
+
+    /// Adds to `end` that, and what, the kernel killed: the process itself, or while it ran a child
+    /// whose end it passed on.
+    pub fn explain(&self, process: &Process, mut end: End) -> End {
+        let was_killed = end.signal == Some(libc::SIGKILL) && !process.killed_by_us.get();
+        let lost_a_child = end.exit_code == KILLED_CHILD;
+        if !was_killed && !lost_a_child {
+            return end;
+        }
+        self.catch_up();
+        let victims = self.victims.borrow();
+        let victim = victims.iter().rev().find(|(at, victim)| {
+            *at >= process.started && (victim.pid == process.life.pid || lost_a_child)
+        });
+        if let Some((_, victim)) = victim {
+            end.oom = true;
+            end.error = Some(format!(
+                "{} (out of memory: the kernel killed '{}')",
+                end.status, victim.command
+            ));
+        }
+        end
+    }
+
+    /// Reads what is new. Says whether there may be more.
+    fn catch_up(&self) -> bool {
+        let Some(kernel) = &self.kernel else {
+            return false;
+        };
+        // Each read gives one record.
+        let mut record = [0; 8192];
+        for _ in 0..MAX_RECORDS {
+            match rustix::io::read(kernel, &mut record) {
+                Ok(0) => return false,
+                Ok(length) => self.note(&String::from_utf8_lossy(&record[..length])),
+                // EPIPE: records were overwritten, the next read goes on behind them.
+                Err(Errno::INTR | Errno::PIPE) => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    fn note(&self, record: &str) {
+        let Some(victim) = parse(record) else { return };
+        let mut victims = self.victims.borrow_mut();
+        if victims.len() >= MAX_VICTIMS {
+            victims.pop_front();
+        }
+        victims.push_back((Instant::now(), victim));
     }
 }
 
@@ -73,30 +122,24 @@ fn last_victim(pid: u32, cgroup: Option<&str>) -> Option<String> {
 struct Victim {
     command: String,
     pid: u32,
-    cgroup: String,
-}
-
-impl Victim {
-    fn is_in(&self, cgroup: &str) -> bool {
-        self.cgroup
-            .strip_prefix(cgroup)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    }
 }
 
 /// Reads a record such as
-/// `6,800,1234,-;oom-kill:constraint=CONSTRAINT_NONE,...,task_memcg=/a/1,task=python3,pid=42,uid=0`.
+/// `6,800,1234,-;oom-kill:constraint=CONSTRAINT_NONE,...,task_memcg=/,task=python3,pid=42,uid=0`.
 fn parse(record: &str) -> Option<Victim> {
+    // Of the priority's number the upper bits say who wrote it: the kernel is 0. Users may write too.
+    let (priority, _) = record.split_once(',')?;
+    if priority.parse::<u32>().ok()? >= 8 {
+        return None;
+    }
     let summary = record.split_once(";oom-kill:")?.1.lines().next()?;
-    let (_, rest) = summary.split_once("task_memcg=")?;
-    // The command may hold commas; what follows it may not.
-    let (cgroup, rest) = rest.split_once(",task=")?;
+    // The command may hold commas; what is around it may not.
+    let (_, rest) = summary.split_once(",task=")?;
     let (rest, _uid) = rest.rsplit_once(",uid=")?;
     let (command, pid) = rest.rsplit_once(",pid=")?;
     Some(Victim {
         command: command.to_owned(),
         pid: pid.parse().ok()?,
-        cgroup: cgroup.to_owned(),
     })
 }
 
@@ -106,19 +149,20 @@ mod tests {
 
     #[test]
     fn reads_the_kernels_summary() {
-        let record = "6,805,91230456,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/envd-12/3,task=a,b,pid=42,uid=1000\n";
-        let victim = parse(record).expect("a summary");
+        let summary = "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/,task=a,b,pid=42,uid=1000\n";
+        let victim = parse(&format!("6,805,91230456,-;{summary}")).expect("a summary");
         assert_eq!(
             victim,
             Victim {
                 command: "a,b".into(),
-                pid: 42,
-                cgroup: "/envd-12/3".into()
+                pid: 42
             }
         );
-        assert!(
-            victim.is_in("/envd-12/3") && !victim.is_in("/envd-12/30") && !victim.is_in("/envd-1")
-        );
         assert_eq!(parse("6,1,2,-;Linux version 6"), None);
+        assert_eq!(
+            parse(&format!("12,805,91230456,-;{summary}")),
+            None,
+            "a user wrote it"
+        );
     }
 }

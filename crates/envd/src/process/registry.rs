@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::cgroup::{Cgroup, Cgroups};
 use super::handle::{Life, Process};
 use super::messages::Selector;
+use super::oom::OomLog;
 use super::output::Budget;
 use crate::connect::Error;
 
@@ -28,6 +29,7 @@ pub struct Processes {
     ended: RefCell<VecDeque<(Instant, Rc<Life>)>>,
     cgroups: Option<Cgroups>,
     pub budget: Rc<Budget>,
+    pub oom_log: Rc<OomLog>,
     /// The limit of open files that processes get: the one that the agent itself was given.
     pub open_files: (u64, u64),
 }
@@ -47,6 +49,7 @@ impl Processes {
             ended: RefCell::default(),
             cgroups,
             budget: Rc::default(),
+            oom_log: OomLog::open(),
             open_files: (
                 limit.current.unwrap_or(u64::MAX),
                 limit.maximum.unwrap_or(u64::MAX),

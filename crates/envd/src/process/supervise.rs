@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use super::cgroup::Cgroup;
 use super::end::End;
 use super::handle::Process;
-use super::oom;
 use super::output::Kind;
 use super::registry::Processes;
 
@@ -26,7 +25,9 @@ pub async fn supervise(
 ) {
     run(&process, sources, deadline).await;
     let life = Rc::clone(&process.life);
-    let end = oom::explain(&process, wait(&process.pidfd, WaitIdOptions::NOWAIT)).await;
+    let end = processes
+        .oom_log
+        .explain(&process, wait(&process.pidfd, WaitIdOptions::NOWAIT));
     *life.end.borrow_mut() = Some(end);
     processes.has_ended(&life);
     // Reaped only now: as long as the process can be named, no other gets its pid.
@@ -81,7 +82,10 @@ async fn remove(cgroup: Option<Rc<Cgroup>>) {
         Err(error) => Err(error),
     };
     if let Err(error) = removed {
-        eprintln!("envd: Cannot remove the cgroup {}: {error}", cgroup.name());
+        eprintln!(
+            "envd: Cannot remove the cgroup {}: {error}",
+            cgroup.path().display()
+        );
     }
 }
 
