@@ -200,6 +200,7 @@ function recordOf(
 /** Settles when `path` exists; to be called before whoever makes it is started. */
 async function appears(path: string, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
+  promise.catch(() => undefined); // it may be rejected before it is waited for
   const watcher = watch(dirname(path), (_event, name) => {
     if (name === basename(path)) resolve();
   });
