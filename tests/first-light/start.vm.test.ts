@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { leakGate } from "../leaks/gate.ts";
 import { finished, linkSharedGuest, preparePlatform, REPOSITORY_WRENN } from "./platform.ts";
 
@@ -60,7 +60,7 @@ describe("wrenn run", () => {
   });
 
   it("explains a machine without /dev/net/tun", async () => {
-    const script = `mount --bind /dev/null /dev/net/tun && exec "$0" run -- true`;
+    const script = `mount -t tmpfs tmpfs /dev/net && exec "$0" run -- true`;
     const argv = ["-m", "sh", "-c", script, REPOSITORY_WRENN];
     const { code, stderr } = await finished(spawn("unshare", argv, { env: platform.env, stdio: "pipe" }));
     expect(code).not.toBe(0);
@@ -86,7 +86,8 @@ describe("wrenn run", () => {
       });
       await platform.wrenn(["down", "--destroy"], { env });
     } finally {
-      execFileSync("umount", [directory]);
+      // The platform's last process lets go of its working directory a moment behind `down`.
+      await vi.waitFor(() => execFileSync("umount", [directory], { stdio: "pipe" }), { timeout: 5_000, interval: 100 });
     }
   });
 
