@@ -8,6 +8,8 @@ use envd::fuzzing::ENTRY_POINTS;
 
 /// Mutations of each file of the corpus.
 const ROUNDS: u64 = 3_000;
+/// In the full run (`./wrenn test --full`): an hour or more.
+const FULL_ROUNDS: u64 = 3_000_000;
 
 /// A small generator (splitmix64): the run is the same every time.
 struct Random(u64);
@@ -43,6 +45,8 @@ fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], random: &mut Random) {
 #[test]
 fn every_entry_point_takes_its_corpus_and_mutations_of_it() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let full = std::env::var("WRENN_TEST_FULL").is_ok_and(|value| value == "1");
+    let rounds = if full { FULL_ROUNDS } else { ROUNDS };
     for (name, entry_point) in ENTRY_POINTS {
         let files = fs::read_dir(corpus.join(name))
             .unwrap_or_else(|error| panic!("no corpus of {name}: {error}"));
@@ -56,7 +60,7 @@ fn every_entry_point_takes_its_corpus_and_mutations_of_it() {
         let mut random = Random(1);
         for seed in &seeds {
             entry_point(seed);
-            for _ in 0..ROUNDS {
+            for _ in 0..rounds {
                 let mut bytes = seed.clone();
                 mutate(&mut bytes, &seeds, &mut random);
                 entry_point(&bytes);
