@@ -9,7 +9,7 @@ use envd::fuzzing::ENTRY_POINTS;
 /// Mutations of each file of the corpus.
 const ROUNDS: u64 = 3_000;
 /// In the full run (`./wrenn test --full`): an hour or more.
-const FULL_ROUNDS: u64 = 3_000_000;
+const FULL_ROUNDS: u64 = 10_000_000;
 
 /// A small generator (splitmix64): the run is the same every time.
 struct Random(u64);
