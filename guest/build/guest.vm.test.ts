@@ -1,10 +1,13 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { leakGate } from "../../tests/leaks/gate.ts";
 import { bootOnConsole, type BootedGuest } from "../testing/console.ts";
 import { borrowSteps, recordProgress, SHARED_DIRECTORY, sharedGuest } from "../testing/test-guest.ts";
 import { ensureGuest } from "./ensure-guest.ts";
 import { readGuestManifest } from "./manifest.ts";
+
+leakGate();
 
 beforeAll(async () => {
   await sharedGuest();

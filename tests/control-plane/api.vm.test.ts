@@ -1,9 +1,11 @@
 /** The routes of the native API that need a host agent, on real VMs. */
 import { createHash, randomBytes } from "node:crypto";
 import { request as httpRequest } from "node:http";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { startPlatform, type Platform } from "../first-light/platform.ts";
+import { leakGate } from "../leaks/gate.ts";
 import { ExecClient } from "./exec-client.ts";
 
 /** How much later than promised something may happen on a busy machine. */
@@ -11,6 +13,13 @@ const PATIENCE_MS = 20_000;
 
 let platform: Platform;
 const made = new Set<string>();
+
+leakGate(() => ({
+  stateDirectory: platform.directory,
+  directories: [join(platform.directory, "sandboxes")],
+  // The database's own workers come and go.
+  ignore: (kind, item) => kind === "process" && item.includes("postgres"),
+}));
 
 beforeAll(async () => {
   platform = await startPlatform({ WRENN_SLOT_FIRST: "23500" });
