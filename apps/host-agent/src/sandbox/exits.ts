@@ -1,0 +1,35 @@
+/** Guests that end by themselves: noticed at once, reported with the reason, given back. */
+import type { VmExit } from "../vmm/vmm.ts";
+import type { Entry } from "./entry.ts";
+import type { LiveGuest } from "./lifecycle.ts";
+import type { Registry } from "./registry.ts";
+
+/** Reports a guest's death at once, and keeps what can be resumed. */
+export function followExit(registry: Registry, entry: Entry, guest: LiveGuest): void {
+  void guest.vm.exited.then((exit) =>
+    registry.locked(entry.record.id, async () => {
+      if (entry.guest !== guest) return; // ended by us
+      await fail(registry, entry, reasonOf(exit));
+    }),
+  );
+}
+
+export async function fail(registry: Registry, entry: Entry, reason: string): Promise<void> {
+  const { record, guest } = entry;
+  entry.guest = undefined;
+  registry.options.log.warn({ operation: "failed", id: record.id, reason });
+  await registry.lifecycle.tearDown(record, guest);
+  await registry.enter(entry, "failed", reason);
+}
+
+function reasonOf(exit: VmExit): string {
+  if (exit.oom === true) return "the VM was killed: the host ran out of memory for it";
+  switch (exit.kind) {
+    case "exit":
+      return exit.code === 0 ? "the guest shut down" : `the VM ended with exit status ${exit.code}`;
+    case "signal":
+      return `the VM was killed by ${exit.signal}`;
+    case "lost":
+      return "the VM ended together with its shim";
+  }
+}

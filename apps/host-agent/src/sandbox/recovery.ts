@@ -1,0 +1,85 @@
+/** What a new host agent does with what an earlier one left: finish it, undo it, or adopt it. */
+import { join } from "node:path";
+import { GuestAgent } from "../envd/guest-agent.ts";
+import { openLayer } from "../snapshot/layer.ts";
+import type { Entry } from "./entry.ts";
+import { fail, followExit } from "./exits.ts";
+import { finishPause, thaw } from "./pause.ts";
+import type { Registry } from "./registry.ts";
+
+const ADOPT_DEADLINE_MS = 10_000;
+
+/** Finishes or undoes what an earlier agent left, and adopts the guests that still run. */
+export async function recover(registry: Registry): Promise<void> {
+  const { records, network, golden } = registry.options;
+  const { records: found, leftovers } = await records.readAll();
+  for (const record of found) registry.add(record);
+  await Promise.all(found.map(({ id }) => registry.locked(id, () => recoverOne(registry, registry.entry(id)))));
+  for (const id of leftovers) await records.remove(id);
+  const alive = registry.entries();
+  await network.sweep(new Set(alive.filter(({ guest }) => guest !== undefined).map(({ record }) => record.id)));
+  await golden.collect(new Set(alive.flatMap(({ record }) => record.goldenKey ?? [])));
+}
+
+async function recoverOne(registry: Registry, entry: Entry): Promise<void> {
+  const { record } = entry;
+  const { log, records } = registry.options;
+  log.info({ operation: "recover", id: record.id, state: record.state });
+  switch (record.state) {
+    case "creating":
+    case "destroying":
+      await registry.discard(entry);
+      return;
+    case "resuming":
+      await registry.lifecycle.tearDown(record, undefined);
+      await registry.enter(entry, "paused", "the host agent ended while resuming");
+      return;
+    case "pausing": {
+      const pending = record.pendingLayer;
+      const committed =
+        pending !== undefined &&
+        (await openLayer(join(records.paths(record.id).layers, pending)).then(
+          () => true,
+          () => false,
+        ));
+      if (committed) await finishPause(registry, entry, undefined, pending);
+      else await adopt(registry, entry);
+      return;
+    }
+    case "running":
+      await adopt(registry, entry);
+      return;
+    case "paused":
+    case "failed":
+      return;
+  }
+}
+
+async function adopt(registry: Registry, entry: Entry): Promise<void> {
+  const { record } = entry;
+  const { vmm, network } = registry.options;
+  const signal = AbortSignal.timeout(ADOPT_DEADLINE_MS);
+  const vm = record.vm === undefined ? undefined : await vmm.adopt(record.vm, signal).catch(() => undefined);
+  const slot =
+    vm === undefined || record.slotIndex === undefined ? undefined : await network.adopt(record.id, record.slotIndex);
+  if (vm === undefined || slot === undefined) {
+    await vm?.stop();
+    await fail(registry, entry, "the VM ended while the host agent was away");
+    return;
+  }
+  const guest = { vm, slot, agent: new GuestAgent(slot.hostAddress, record.accessToken) };
+  entry.guest = guest;
+  await thaw(registry, entry, guest); // it may have been frozen for a pause
+  followExit(registry, entry, guest);
+}
+
+/** Lets go of every guest without ending it, after the operations under way; the next agent adopts them. */
+export async function detach(registry: Registry): Promise<void> {
+  const letGo = async (entry: Entry): Promise<void> => {
+    const { guest } = entry;
+    entry.guest = undefined;
+    guest?.vm.detach();
+    await guest?.agent.close();
+  };
+  await Promise.all(registry.entries().map((entry) => registry.locked(entry.record.id, () => letGo(entry))));
+}

@@ -1,0 +1,90 @@
+/**
+ * The sandboxes of this host and what every operation on them shares: one lock per sandbox, every
+ * transition in the durable record before its first side effect, and an event behind it.
+ */
+import { EventEmitter } from "node:events";
+import { WrennError } from "@wrenn/errors";
+import type { GuestTemplate } from "@wrenn/guest";
+import { newEntry, viewOf, type Entry, type ManagerOptions, type SandboxView } from "./entry.ts";
+import { KeyedMutex } from "./keyed-mutex.ts";
+import { Lifecycle } from "./lifecycle.ts";
+import type { SandboxRecord, SandboxState } from "./record.ts";
+import type { Stages } from "./stages.ts";
+
+interface ManagerEvents {
+  changed: [SandboxView, gone: boolean];
+}
+
+export class Registry {
+  readonly options: ManagerOptions;
+  readonly lifecycle: Lifecycle;
+  readonly events = new EventEmitter<ManagerEvents>();
+  readonly #entries = new Map<string, Entry>();
+  readonly #mutex = new KeyedMutex();
+
+  constructor(options: ManagerOptions) {
+    this.options = options;
+    this.lifecycle = new Lifecycle({
+      ...options,
+      defaultUserOf: (buildId) => this.template(buildId)?.defaultUser ?? "",
+    });
+    this.events.setMaxListeners(0);
+  }
+
+  entries(): Entry[] {
+    return [...this.#entries.values()];
+  }
+
+  find(id: string): Entry | undefined {
+    return this.#entries.get(id);
+  }
+
+  /** @throws WrennError `not_found` */
+  entry(id: string): Entry {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) throw new WrennError("not_found", `There is no sandbox ${id} on this host`);
+    return entry;
+  }
+
+  add(record: SandboxRecord): Entry {
+    const entry = newEntry(record);
+    this.#entries.set(record.id, entry);
+    return entry;
+  }
+
+  template(buildId: string): GuestTemplate | undefined {
+    return this.options.manifest.templates.find((template) => template.buildId === buildId);
+  }
+
+  /** Runs `work` as the only operation on a sandbox. */
+  async locked<T>(id: string, work: () => Promise<T>): Promise<T> {
+    return await this.#mutex.run(id, undefined, work);
+  }
+
+  /** Makes a transition: durable first, then told to others. */
+  async enter(entry: Entry, state: SandboxState, reason?: string): Promise<void> {
+    const { record } = entry;
+    record.state = state;
+    record.reason = reason;
+    record.lastActiveAt = new Date(entry.lastActiveAtMs).toISOString();
+    await this.options.records.write(record);
+    this.events.emit("changed", viewOf(entry), false);
+  }
+
+  /** Removes everything of a sandbox. Its record goes last, so that a crash goes on here. */
+  async discard(entry: Entry): Promise<void> {
+    const { guest } = entry;
+    entry.guest = undefined;
+    await this.lifecycle.tearDown(entry.record, guest);
+    await this.options.records.remove(entry.record.id);
+    this.#entries.delete(entry.record.id);
+    this.events.emit("changed", viewOf(entry), true);
+  }
+
+  logOperation(operation: string, { id, incarnation }: SandboxRecord, stages: Stages, error?: unknown): void {
+    const { log } = this.options;
+    const durationMs = stages.list.reduce((sum, stage) => sum + stage.durationMs, 0);
+    if (error === undefined) log.info({ operation, id, incarnation, durationMs, stages: stages.list });
+    else log.error({ operation, id, incarnation, durationMs, stages: stages.list, err: error });
+  }
+}
