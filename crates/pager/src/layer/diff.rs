@@ -13,6 +13,7 @@ use super::mapping::{BLOCK_BYTES, BuildId, Holder};
 use super::runs::Runs;
 use super::seal::child_of;
 use crate::failure::{Code, Failure};
+use crate::files::extents::data_extents;
 use crate::files::new_file::NewFile;
 use crate::files::page::{PAGE_BYTES, is_zero};
 use crate::process::image::Image;
@@ -108,10 +109,23 @@ fn beyond_image(chain: &Chain, image: &File) -> Result<Vec<Range<u64>>, Failure>
             let message = "Cannot compare: the mapped image is none of the parent's builds";
             Failure::new(Code::InvalidRequest, message)
         })?;
-    let beyond = chain.mapping().entries().iter().filter(|entry| {
-        !matches!(entry.holder, Holder::Build { index: found, storage_offset } if found == index && storage_offset == entry.offset)
-    });
-    Ok(beyond.map(|entry| entry.offset..entry.end()).collect())
+    let mut beyond = Vec::new();
+    for entry in chain.mapping().entries() {
+        match entry.holder {
+            Holder::Build {
+                index: found,
+                storage_offset,
+            } if found == index && storage_offset == entry.offset => {}
+            Holder::Build { .. } => beyond.push(entry.offset..entry.end()),
+            // Zeros over a hole of the image were not injected, and reading them would fill the hole's cache.
+            Holder::Zeros => {
+                for extent in data_extents(image, entry.offset, entry.end()) {
+                    beyond.push(extent.map_err(|error| Failure::io("read the image", error))?);
+                }
+            }
+        }
+    }
+    Ok(beyond)
 }
 
 /// The ranges of both lists that lie in `within`, joined and in order.

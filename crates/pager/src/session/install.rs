@@ -42,11 +42,12 @@ impl Server {
             return self.install_zeros(offset, BLOCK_BYTES, pending);
         }
         let entry = *self.chain.mapping().look_up(offset).ok_or("no such page")?;
-        let served = match entry.holder.advance(offset - entry.offset) {
+        self.tracker.touch(offset);
+        match entry.holder.advance(offset - entry.offset) {
             Holder::Zeros => {
                 let border = (offset / ZERO_RUN_BYTES + 1) * ZERO_RUN_BYTES;
                 let limit = entry.end().min(border) - offset;
-                self.install_zeros(offset, limit, pending)?
+                self.install_zeros(offset, limit, pending)
             }
             Holder::Build {
                 index,
@@ -55,19 +56,15 @@ impl Server {
                 let file = self.chain.file(index);
                 let mut page = [0; PAGE_BYTES];
                 match read_cached(file, storage_offset, &mut page) {
-                    Ok(true) => self.install_page(offset, &page, pending)?,
+                    Ok(true) => self.install_page(offset, &page, pending),
                     Ok(false) => {
                         self.read_cold(file, storage_offset, offset, pending);
-                        Served::Later
+                        Ok(Served::Later)
                     }
-                    Err(error) => return Err(unreadable(offset, &error)),
+                    Err(error) => Err(unreadable(offset, &error)),
                 }
             }
-        };
-        if served != Served::Retry {
-            self.tracker.touch(offset);
         }
-        Ok(served)
     }
 
     fn read_cold(&self, file: &Arc<File>, storage_offset: u64, offset: u64, pending: &mut Pending) {

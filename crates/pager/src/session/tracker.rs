@@ -3,7 +3,7 @@
 //! ```text
 //! 0        magic "WRNPAGE\1", count of touches u64
 //! 4096     pages in the order of their first touch, u32 each
-//! 266240   state of every page, one byte each
+//! 266240   state of every page, one byte each; its highest bit: the page is among the touches
 //! ```
 
 use std::fs::File;
@@ -19,6 +19,7 @@ const MAGIC: u64 = u64::from_le_bytes(*b"WRNPAGE\x01");
 pub const MAX_TOUCHES: usize = 65_536;
 const TOUCHES_AT: usize = 4096;
 const STATES_AT: usize = TOUCHES_AT + MAX_TOUCHES * 4;
+const TOUCHED: u8 = 1 << 7;
 
 /// What became of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,12 @@ impl Tracker {
         if tracker.word(0).load(Ordering::Acquire) != MAGIC {
             return Err(io::Error::other("it is no tracker"));
         }
+        // A pager may have died between recording a touch and marking its page.
+        for offset in tracker.touches() {
+            if offset / BLOCK_BYTES < tracker.pages as u64 {
+                tracker.state(offset).fetch_or(TOUCHED, Ordering::Relaxed);
+            }
+        }
         Ok(tracker)
     }
 
@@ -94,7 +101,7 @@ impl Tracker {
 
     /// What became of the page at `offset`.
     pub fn get(&self, offset: u64) -> PageState {
-        match self.state(offset).load(Ordering::Relaxed) {
+        match self.state(offset).load(Ordering::Relaxed) & !TOUCHED {
             0 => PageState::Untouched,
             1 => PageState::Installed,
             2 => PageState::Zeroed,
@@ -105,8 +112,10 @@ impl Tracker {
     /// Says what became of the pages of a range.
     pub fn set(&self, offset: u64, length: u64, state: PageState) {
         for page in 0..length / BLOCK_BYTES {
-            self.state(offset + page * BLOCK_BYTES)
-                .store(state as u8, Ordering::Relaxed);
+            let byte = self.state(offset + page * BLOCK_BYTES);
+            // Only the fault thread writes.
+            let touched = byte.load(Ordering::Relaxed) & TOUCHED;
+            byte.store(touched | state as u8, Ordering::Relaxed);
         }
     }
 
@@ -117,14 +126,19 @@ impl Tracker {
         untouched.count() as u64 * BLOCK_BYTES
     }
 
-    /// Records that the page at `offset` was asked for.
+    /// Records that the page at `offset` was asked for, once. To be called before the page is
+    /// installed: whoever asked goes on at that moment, and what it does next must find it recorded.
     pub fn touch(&self, offset: u64) {
+        if self.state(offset).load(Ordering::Relaxed) & TOUCHED != 0 {
+            return;
+        }
         let count = self.word(1).load(Ordering::Relaxed) as usize;
         if count < MAX_TOUCHES {
             self.touched(count)
                 .store((offset / BLOCK_BYTES) as u32, Ordering::Relaxed);
             // The count last: a pager that takes over believes it.
             self.word(1).store(count as u64 + 1, Ordering::Release);
+            self.state(offset).fetch_or(TOUCHED, Ordering::Relaxed);
         }
     }
 
@@ -199,6 +213,7 @@ mod tests {
         tracker.set(9 * BLOCK_BYTES, 2 * BLOCK_BYTES, PageState::Removed);
         tracker.touch(5 * BLOCK_BYTES);
         tracker.touch(4 * BLOCK_BYTES);
+        tracker.touch(5 * BLOCK_BYTES);
         drop(tracker);
         let tracker = Tracker::open(&file, SIZE).unwrap();
         assert_eq!(tracker.get(5 * BLOCK_BYTES), PageState::Installed);
@@ -216,9 +231,16 @@ mod tests {
         let zeroed = tracker.zeroed();
         assert_eq!(zeroed.len(), 1);
         assert_eq!(zeroed[0], 8 * BLOCK_BYTES..11 * BLOCK_BYTES);
-        for _ in 0..MAX_TOUCHES + 3 {
-            tracker.touch(0);
-        }
+        tracker.touch(4 * BLOCK_BYTES);
+        assert_eq!(
+            tracker.touches().count(),
+            2,
+            "an earlier pager's touches are known"
+        );
+        let large = tempfile::tempfile().unwrap();
+        let pages = MAX_TOUCHES as u64 + 3;
+        let tracker = Tracker::create(&large, pages * BLOCK_BYTES).unwrap();
+        (0..pages).for_each(|page| tracker.touch(page * BLOCK_BYTES));
         assert_eq!(tracker.touches().count(), MAX_TOUCHES);
         assert!(Tracker::open(&file, SIZE + BLOCK_BYTES).is_err());
         let empty = tempfile::tempfile().unwrap();
