@@ -19,6 +19,7 @@ import { requestIdOf } from "./http/request-id.ts";
 import { compileValidator } from "./http/validation.ts";
 import { sandboxRoutes } from "./sandboxes/routes.ts";
 import type { Services } from "./services.ts";
+import { snapshotRoutes } from "./snapshots/routes.ts";
 import { templateRoutes } from "./templates/routes.ts";
 
 const BODY_LIMIT_BYTES = 1_048_576;
@@ -66,6 +67,7 @@ export async function buildApp({ services, version, log }: AppOptions): Promise<
       await v1.register(execStreamRoutes, { services });
       await v1.register(fileRoutes, { services });
       await v1.register(templateRoutes, { services });
+      await v1.register(snapshotRoutes, { services });
     },
     { prefix: "/v1" },
   );

@@ -15,6 +15,8 @@ import { Reconciler } from "./reconciler/reconciler.ts";
 import { Lifecycle } from "./sandboxes/lifecycle.ts";
 import { Resolver } from "./sandboxes/resolver.ts";
 import { SandboxStore } from "./sandboxes/sandbox-store.ts";
+import { Snapshots } from "./snapshots/snapshots.ts";
+import { SnapshotStore } from "./snapshots/snapshot-store.ts";
 import { TemplateStore } from "./templates/template-store.ts";
 
 export interface Services {
@@ -26,6 +28,7 @@ export interface Services {
   templates: TemplateStore;
   resolver: Resolver;
   lifecycle: Lifecycle;
+  snapshots: Snapshots;
   reconciler: Reconciler;
   hosts: HostMonitor;
 }
@@ -60,6 +63,8 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
       intervalMs: config.reconcileIntervalMs,
       orphanGraceMs: config.orphanGraceMs,
     });
+    const lifecycle = new Lifecycle({ store: sandboxes, agent, resolver, log });
+    const snapshotStore = new SnapshotStore(database);
     return {
       database,
       agent,
@@ -68,7 +73,8 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
       sandboxes,
       templates,
       resolver,
-      lifecycle: new Lifecycle({ store: sandboxes, agent, resolver, log }),
+      lifecycle,
+      snapshots: new Snapshots({ hostId, store: snapshotStore, templates, agent, lifecycle, log }),
       reconciler,
       hosts: new HostMonitor({ hostId, agent, hosts: hostStore, templates, reconciler, log }),
     };
@@ -79,15 +85,17 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
 }
 
 /** Begins to follow the host. */
-export function startServices({ hosts, reconciler }: Services): void {
+export function startServices({ hosts, reconciler, snapshots }: Services): void {
   hosts.start();
   reconciler.start();
+  snapshots.start();
 }
 
 /** Waits for operations that are under way, then lets go of everything. */
 export async function closeServices(services: Services): Promise<void> {
   await services.hosts.stop();
   await services.reconciler.stop();
+  await services.snapshots.stop();
   await services.lifecycle.drain(AbortSignal.timeout(DRAIN_DEADLINE_MS));
   await services.keyUse.flush();
   await services.agent.close();

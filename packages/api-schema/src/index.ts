@@ -6,4 +6,5 @@ export * from "./headers.ts";
 export * from "./health.ts";
 export * from "./limits.ts";
 export * from "./sandbox.ts";
+export * from "./snapshot.ts";
 export * from "./template.ts";

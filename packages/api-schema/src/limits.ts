@@ -26,6 +26,10 @@ export const LIMITS = {
   maxMetadataKeyLength: 128,
   maxMetadataValueLength: 1_024,
   maxTemplateNameLength: 128,
+  /** Of a template that a team makes. */
+  maxNewTemplateNameLength: 64,
+  /** Children of one fork request. */
+  maxForks: 32,
   maxCommandLength: 65_536,
   maxArgs: 4_096,
   maxPathLength: 4_096,

@@ -112,6 +112,28 @@ export class AgentClient {
     return await this.#call((c, o) => c.resumeSandbox(request, o), OPERATION_DEADLINE_MS, options);
   }
 
+  async forkSandbox(request: Parameters<Client<Service>["forkSandbox"]>[0], options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.forkSandbox(request, o), OPERATION_DEADLINE_MS, options);
+  }
+
+  async snapshotSandbox(request: Parameters<Client<Service>["snapshotSandbox"]>[0], options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.snapshotSandbox(request, o), OPERATION_DEADLINE_MS, options);
+  }
+
+  /** The host's builds that were made of sandboxes. */
+  async listTemplateBuilds(options?: AgentCallOptions): Promise<hostagent.TemplateBuild[]> {
+    return (await this.#call((c, o) => c.listTemplateBuilds({}, o), CALL_DEADLINE_MS, options)).builds;
+  }
+
+  /** Deletes a build when nothing stands on it any more; an unknown one is success. */
+  async deleteTemplateBuild(buildId: string, options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.deleteTemplateBuild({ buildId }, o), OPERATION_DEADLINE_MS, options);
+  }
+
+  async verifyTemplateBuild(buildId: string, options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.verifyTemplateBuild({ buildId }, o), OPERATION_DEADLINE_MS, options);
+  }
+
   /** Destroys whatever incarnation there is; an unknown sandbox is success. */
   async destroySandbox(id: string, options?: AgentCallOptions) {
     return await this.#call((c, o) => c.destroySandbox({ id, incarnation: 0n }, o), OPERATION_DEADLINE_MS, options);

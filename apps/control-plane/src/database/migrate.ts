@@ -6,9 +6,12 @@ import { Migrator } from "kysely/migration";
 import { WrennError } from "@wrenn/errors";
 import type { Database } from "./connect.ts";
 import * as firstSchema from "./migrations/0001-first-schema.ts";
+import * as snapshotTemplates from "./migrations/0002-snapshot-templates.ts";
 
 /** In order; a name that was released never changes. */
-const MIGRATIONS = { "0001-first-schema": firstSchema };
+const MIGRATIONS = { "0001-first-schema": firstSchema, "0002-snapshot-templates": snapshotTemplates };
+/** Their names, in order. */
+export const MIGRATION_NAMES: readonly string[] = Object.keys(MIGRATIONS);
 
 /** @returns the names of the migrations that were run. */
 export async function migrate(database: Database): Promise<string[]> {

@@ -87,8 +87,16 @@ interface TemplateBuildTable {
   memory_mib: number;
   disk_mib: number;
   size_bytes: Generated<number>;
+  /** Of these, what other layers have too. */
+  shared_bytes: Generated<number>;
+  /** The sandbox that a snapshot was made of. */
+  sandbox_id: string | null;
+  reason: string | null;
   created_at: Timestamp;
+  updated_at: Timestamp;
   finished_at: NullableTimestamp;
+  /** No name means it any more; its hosts are to delete it. */
+  deleted_at: NullableTimestamp;
 }
 
 interface TemplateTagTable {
@@ -109,6 +117,7 @@ interface SandboxTable {
   host_id: string;
   template_build_id: string;
   template_name: string;
+  forked_from: Generated<string | null>;
   state: SandboxState;
   incarnation: number;
   resumable: Generated<boolean>;

@@ -1,11 +1,11 @@
 /**
- * Create, pause, resume, destroy. The row changes first, then the host is asked, then the outcome is
+ * Create, fork, pause, resume, destroy. The row changes first, then the host is asked, then the outcome is
  * recorded; none of it depends on the client, who may be gone. A failed call whose outcome is open is
  * settled by asking the host what became of it.
  */
 import { randomBytes } from "node:crypto";
 import type { FastifyBaseLogger } from "fastify";
-import type { CreateSandboxRequest } from "@wrenn/api-schema";
+import type { CreateSandboxRequest, ForkSandboxRequest } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import type { hostagent } from "@wrenn/protocol";
 import type { AgentClient } from "../agent/agent-client.ts";
@@ -30,6 +30,14 @@ export interface CreateSpec {
   requestId: string;
 }
 
+/** What `fork` needs: the sandbox to go on from, and who asks for how many children. */
+export interface ForkSpec {
+  source: SandboxRow;
+  caller: Caller;
+  request: ForkSandboxRequest;
+  requestId: string;
+}
+
 export class Lifecycle {
   readonly #store: SandboxStore;
   readonly #agent: AgentClient;
@@ -46,22 +54,27 @@ export class Lifecycle {
 
   /** Makes a sandbox and answers when its guest can be used. */
   create(spec: CreateSpec): Promise<SandboxRow> {
-    return this.#track(this.#create(spec));
+    return this.track(this.#create(spec));
+  }
+
+  /** Makes sandboxes that go on from the state of a running or paused one, which goes on too: all or none. */
+  fork(spec: ForkSpec): Promise<SandboxRow[]> {
+    return this.track(this.#fork(spec));
   }
 
   /** Writes a running sandbox to disk. */
   pause(row: SandboxRow, requestId: string): Promise<SandboxRow> {
-    return this.#track(this.#pause(row, requestId));
+    return this.track(this.#pause(row, requestId));
   }
 
   /** Starts a paused sandbox again, or a failed one from its last layer. */
   resume(row: SandboxRow, requestId: string): Promise<SandboxRow> {
-    return this.#track(this.#resume(row, requestId));
+    return this.track(this.#resume(row, requestId));
   }
 
   /** Ends a sandbox in whatever state it is. */
   destroy(row: SandboxRow, requestId: string): Promise<void> {
-    return this.#track(this.#destroy(row, requestId));
+    return this.track(this.#destroy(row, requestId));
   }
 
   /** Waits until no operation is under way, or `signal` aborts. */
@@ -108,6 +121,11 @@ export class Lifecycle {
     } catch (error) {
       throw await this.#abandonCreate(row, WrennError.from(error), requestId);
     }
+    return await this.#settleCreated(row, requestId);
+  }
+
+  /** Records that the host made a sandbox. */
+  async #settleCreated(row: SandboxRow, requestId: string): Promise<SandboxRow> {
     const created = await this.#finish(row, "running");
     if (created === undefined || ENDED.has(created.state)) {
       // the host may have made it after it was told to destroy it
@@ -116,6 +134,55 @@ export class Lifecycle {
     }
     if (created.state === "running" && created.end_at !== null) await this.#resolver.sendDeadline(created);
     return created;
+  }
+
+  async #fork({ source, caller, request, requestId }: ForkSpec): Promise<SandboxRow[]> {
+    if (source.state !== "running" && source.state !== "paused") throw wrongState("fork", source);
+    const children: SandboxRow[] = [];
+    for (let child = 0; child < request.count; child++) {
+      children.push(
+        await this.#store.insert({
+          id: newId("sb"),
+          team_id: source.team_id,
+          host_id: source.host_id,
+          template_build_id: source.template_build_id,
+          template_name: source.template_name,
+          forked_from: source.id,
+          state: "creating",
+          incarnation: 1,
+          vcpus: source.vcpus,
+          memory_mib: source.memory_mib,
+          disk_mib: source.disk_mib,
+          idle_timeout_sec: request.timeout_sec ?? source.idle_timeout_sec,
+          max_lifetime_sec: source.max_lifetime_sec,
+          on_timeout: source.on_timeout,
+          metadata: JSON.stringify(request.metadata ?? source.metadata),
+          access_token: randomBytes(24).toString("hex"),
+          created_by_key: caller.apiKeyId,
+        }),
+      );
+    }
+    try {
+      const { stages } = await this.#agent.forkSandbox(
+        {
+          id: source.id,
+          incarnation: BigInt(source.incarnation),
+          children: children.map((child) => ({
+            id: child.id,
+            incarnation: BigInt(child.incarnation),
+            deadline: deadlineOf(child),
+            accessToken: child.access_token,
+          })),
+        },
+        { requestId },
+      );
+      this.#record("fork", source, requestId, stages);
+    } catch (thrown) {
+      const error = WrennError.from(thrown);
+      await Promise.all(children.map((child) => this.#abandonCreate(child, error, requestId)));
+      throw error;
+    }
+    return await Promise.all(children.map((child) => this.#settleCreated(child, requestId)));
   }
 
   /** Nothing is to be left of a creation that failed. @returns the error that the creator is to see. */
@@ -245,7 +312,8 @@ export class Lifecycle {
     );
   }
 
-  async #track<T>(work: Promise<T>): Promise<T> {
+  /** Counts `work` among the operations that `drain` waits for. */
+  async track<T>(work: Promise<T>): Promise<T> {
     this.#underWay.add(work);
     try {
       return await work;

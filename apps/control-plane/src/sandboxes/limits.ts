@@ -27,6 +27,13 @@ export function checkEnvs(envs: Envs | undefined): void {
   );
 }
 
+/** A sandbox that is made from a snapshot goes on in the machine that was frozen: what is asked for gives way. */
+export function withLockedResources(request: CreateSandboxRequest, template: TemplateRow): CreateSandboxRequest {
+  if (template.kind !== "snapshot") return request;
+  const { vcpus: _vcpus, memory_mb: _memory, disk_mb: _disk, ...rest } = request;
+  return rest;
+}
+
 /** @throws WrennError `invalid_request` */
 export function checkResources(request: CreateSandboxRequest, template: TemplateRow, host: HostSize | undefined): void {
   const vcpus = request.vcpus ?? template.vcpus;

@@ -16,7 +16,7 @@ import { cutPage, decodeCursor } from "../http/cursor.ts";
 import type { Services } from "../services.ts";
 import { unknownTemplate } from "../templates/unknown-template.ts";
 import { findSandbox, requireRunning } from "./find.ts";
-import { checkEnvs, checkResources } from "./limits.ts";
+import { checkEnvs, checkResources, withLockedResources } from "./limits.ts";
 import type { SandboxState } from "./state.ts";
 import { viewOf } from "./view.ts";
 
@@ -28,10 +28,10 @@ export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = 
     { schema: { body: CreateSandboxRequest, response: { 201: Sandbox } } },
     async (request, reply) => {
       const caller = callerOf(request);
-      const { body } = request;
-      checkEnvs(body.envs);
-      const template = await templates.resolve(caller.teamId, body.template);
-      if (template === undefined) throw await unknownTemplate(templates, caller.teamId, body.template);
+      checkEnvs(request.body.envs);
+      const template = await templates.resolve(caller.teamId, request.body.template);
+      if (template === undefined) throw await unknownTemplate(templates, caller.teamId, request.body.template);
+      const body = withLockedResources(request.body, template);
       const host = hosts.current();
       checkResources(body, template, host.size);
       const row = await lifecycle.create({ caller, hostId: host.id, template, request: body, requestId: request.id });

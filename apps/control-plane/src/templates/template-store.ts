@@ -15,7 +15,14 @@ export interface TemplateRow {
   memory_mib: number;
   disk_mib: number;
   size_bytes: number;
+  shared_bytes: number;
   created_at: string;
+}
+
+/** A row of a list. */
+export interface ListedTemplateRow extends TemplateRow {
+  /** How many of the team's sandboxes were made from the template and are not gone. */
+  sandboxes: number;
 }
 
 /** A built-in template as a host reports it. */
@@ -48,9 +55,23 @@ export class TemplateStore {
       .catch(rethrow);
   }
 
+  /** The same with what lists tell. */
+  async find(teamId: string, name: string): Promise<ListedTemplateRow | undefined> {
+    return await this.#listed(teamId)
+      .where("templates.name", "=", name.toLowerCase())
+      .orderBy(sql`templates.team_id is null`)
+      .limit(1)
+      .executeTakeFirst()
+      .catch(rethrow);
+  }
+
   /** One page of a team's templates and the built-in ones, newest first. */
-  async page(teamId: string, { limit, after }: { limit: number; after?: Cursor }): Promise<TemplateRow[]> {
-    return await this.#visible(teamId)
+  async page(
+    teamId: string,
+    { limit, after, kind }: { limit: number; after?: Cursor; kind?: TemplateRow["kind"] },
+  ): Promise<ListedTemplateRow[]> {
+    return await this.#listed(teamId)
+      .$if(kind !== undefined, (query) => query.where("template_builds.kind", "=", kind as TemplateRow["kind"]))
       .$if(after !== undefined, (query) =>
         query.where(
           sql<boolean>`(templates.created_at < ${after?.createdAt}::timestamptz
@@ -120,6 +141,20 @@ export class TemplateStore {
     await work.catch(rethrow);
   }
 
+  #listed(teamId: string) {
+    return this.#visible(teamId).select(({ selectFrom, fn }) =>
+      selectFrom("sandboxes")
+        .innerJoin("template_builds as origin", "origin.id", "sandboxes.template_build_id")
+        .whereRef("origin.template_id", "=", "templates.id")
+        .where("sandboxes.team_id", "=", teamId)
+        .where("sandboxes.state", "<>", "gone")
+        .select(fn.countAll<number>().as("count"))
+        .$asScalar()
+        .$notNull()
+        .as("sandboxes"),
+    );
+  }
+
   #visible(teamId: string) {
     return this.#database
       .selectFrom("templates")
@@ -139,6 +174,7 @@ export class TemplateStore {
         "template_builds.memory_mib",
         "template_builds.disk_mib",
         "template_builds.size_bytes",
+        "template_builds.shared_bytes",
         "templates.created_at",
       ]);
   }

@@ -584,6 +584,317 @@ export declare type ResumeSandboxResponse = Message<"hostagent.v1.ResumeSandboxR
 export declare const ResumeSandboxResponseSchema: GenMessage<ResumeSandboxResponse>;
 
 /**
+ * @generated from message hostagent.v1.ForkSandboxRequest
+ */
+export declare type ForkSandboxRequest = Message<"hostagent.v1.ForkSandboxRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: uint64 incarnation = 2;
+   */
+  incarnation: bigint;
+
+  /**
+   * 1 to 32.
+   *
+   * @generated from field: repeated hostagent.v1.ForkSandboxRequest.Child children = 3;
+   */
+  children: ForkSandboxRequest_Child[];
+};
+
+/**
+ * Describes the message hostagent.v1.ForkSandboxRequest.
+ * Use `create(ForkSandboxRequestSchema)` to create a new message.
+ */
+export declare const ForkSandboxRequestSchema: GenMessage<ForkSandboxRequest>;
+
+/**
+ * @generated from message hostagent.v1.ForkSandboxRequest.Child
+ */
+export declare type ForkSandboxRequest_Child = Message<"hostagent.v1.ForkSandboxRequest.Child"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: uint64 incarnation = 2;
+   */
+  incarnation: bigint;
+
+  /**
+   * @generated from field: hostagent.v1.Deadline deadline = 3;
+   */
+  deadline?: Deadline | undefined;
+
+  /**
+   * The child's own; the source's stays the source's.
+   *
+   * @generated from field: string access_token = 4;
+   */
+  accessToken: string;
+};
+
+/**
+ * Describes the message hostagent.v1.ForkSandboxRequest.Child.
+ * Use `create(ForkSandboxRequest_ChildSchema)` to create a new message.
+ */
+export declare const ForkSandboxRequest_ChildSchema: GenMessage<ForkSandboxRequest_Child>;
+
+/**
+ * @generated from message hostagent.v1.ForkSandboxResponse
+ */
+export declare type ForkSandboxResponse = Message<"hostagent.v1.ForkSandboxResponse"> & {
+  /**
+   * In the order of the request.
+   *
+   * @generated from field: repeated hostagent.v1.Sandbox children = 1;
+   */
+  children: Sandbox[];
+
+  /**
+   * What was done to the source, `thaw` last; then the making of the children.
+   *
+   * @generated from field: repeated hostagent.v1.Stage stages = 2;
+   */
+  stages: Stage[];
+};
+
+/**
+ * Describes the message hostagent.v1.ForkSandboxResponse.
+ * Use `create(ForkSandboxResponseSchema)` to create a new message.
+ */
+export declare const ForkSandboxResponseSchema: GenMessage<ForkSandboxResponse>;
+
+/**
+ * @generated from message hostagent.v1.SnapshotSandboxRequest
+ */
+export declare type SnapshotSandboxRequest = Message<"hostagent.v1.SnapshotSandboxRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: uint64 incarnation = 2;
+   */
+  incarnation: bigint;
+
+  /**
+   * "bld_" and 20 characters a-z0-9: the only name that reaches the disk.
+   *
+   * @generated from field: string build_id = 3;
+   */
+  buildId: string;
+
+  /**
+   * What people call it; kept for the operator.
+   *
+   * @generated from field: string name = 4;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message hostagent.v1.SnapshotSandboxRequest.
+ * Use `create(SnapshotSandboxRequestSchema)` to create a new message.
+ */
+export declare const SnapshotSandboxRequestSchema: GenMessage<SnapshotSandboxRequest>;
+
+/**
+ * @generated from message hostagent.v1.SnapshotSandboxResponse
+ */
+export declare type SnapshotSandboxResponse = Message<"hostagent.v1.SnapshotSandboxResponse"> & {
+  /**
+   * @generated from field: hostagent.v1.TemplateBuild build = 1;
+   */
+  build?: TemplateBuild | undefined;
+
+  /**
+   * @generated from field: repeated hostagent.v1.Stage stages = 2;
+   */
+  stages: Stage[];
+};
+
+/**
+ * Describes the message hostagent.v1.SnapshotSandboxResponse.
+ * Use `create(SnapshotSandboxResponseSchema)` to create a new message.
+ */
+export declare const SnapshotSandboxResponseSchema: GenMessage<SnapshotSandboxResponse>;
+
+/**
+ * A template build that was made of a sandbox.
+ *
+ * @generated from message hostagent.v1.TemplateBuild
+ */
+export declare type TemplateBuild = Message<"hostagent.v1.TemplateBuild"> & {
+  /**
+   * @generated from field: string build_id = 1;
+   */
+  buildId: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * A sandbox made from it has exactly these.
+   *
+   * @generated from field: hostagent.v1.Resources resources = 3;
+   */
+  resources?: Resources | undefined;
+
+  /**
+   * Allocated bytes of its files.
+   *
+   * @generated from field: uint64 size_bytes = 4;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * How many of these bytes belong to other layers too.
+   *
+   * @generated from field: uint64 shared_bytes = 5;
+   */
+  sharedBytes: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 6;
+   */
+  createdAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message hostagent.v1.TemplateBuild.
+ * Use `create(TemplateBuildSchema)` to create a new message.
+ */
+export declare const TemplateBuildSchema: GenMessage<TemplateBuild>;
+
+/**
+ * @generated from message hostagent.v1.ListTemplateBuildsRequest
+ */
+export declare type ListTemplateBuildsRequest = Message<"hostagent.v1.ListTemplateBuildsRequest"> & {
+};
+
+/**
+ * Describes the message hostagent.v1.ListTemplateBuildsRequest.
+ * Use `create(ListTemplateBuildsRequestSchema)` to create a new message.
+ */
+export declare const ListTemplateBuildsRequestSchema: GenMessage<ListTemplateBuildsRequest>;
+
+/**
+ * @generated from message hostagent.v1.ListTemplateBuildsResponse
+ */
+export declare type ListTemplateBuildsResponse = Message<"hostagent.v1.ListTemplateBuildsResponse"> & {
+  /**
+   * @generated from field: repeated hostagent.v1.TemplateBuild builds = 1;
+   */
+  builds: TemplateBuild[];
+};
+
+/**
+ * Describes the message hostagent.v1.ListTemplateBuildsResponse.
+ * Use `create(ListTemplateBuildsResponseSchema)` to create a new message.
+ */
+export declare const ListTemplateBuildsResponseSchema: GenMessage<ListTemplateBuildsResponse>;
+
+/**
+ * @generated from message hostagent.v1.DeleteTemplateBuildRequest
+ */
+export declare type DeleteTemplateBuildRequest = Message<"hostagent.v1.DeleteTemplateBuildRequest"> & {
+  /**
+   * @generated from field: string build_id = 1;
+   */
+  buildId: string;
+};
+
+/**
+ * Describes the message hostagent.v1.DeleteTemplateBuildRequest.
+ * Use `create(DeleteTemplateBuildRequestSchema)` to create a new message.
+ */
+export declare const DeleteTemplateBuildRequestSchema: GenMessage<DeleteTemplateBuildRequest>;
+
+/**
+ * @generated from message hostagent.v1.DeleteTemplateBuildResponse
+ */
+export declare type DeleteTemplateBuildResponse = Message<"hostagent.v1.DeleteTemplateBuildResponse"> & {
+  /**
+   * True when sandboxes stand on it: its files stay until the last of them is gone.
+   *
+   * @generated from field: bool deferred = 1;
+   */
+  deferred: boolean;
+};
+
+/**
+ * Describes the message hostagent.v1.DeleteTemplateBuildResponse.
+ * Use `create(DeleteTemplateBuildResponseSchema)` to create a new message.
+ */
+export declare const DeleteTemplateBuildResponseSchema: GenMessage<DeleteTemplateBuildResponse>;
+
+/**
+ * @generated from message hostagent.v1.VerifyTemplateBuildRequest
+ */
+export declare type VerifyTemplateBuildRequest = Message<"hostagent.v1.VerifyTemplateBuildRequest"> & {
+  /**
+   * @generated from field: string build_id = 1;
+   */
+  buildId: string;
+};
+
+/**
+ * Describes the message hostagent.v1.VerifyTemplateBuildRequest.
+ * Use `create(VerifyTemplateBuildRequestSchema)` to create a new message.
+ */
+export declare const VerifyTemplateBuildRequestSchema: GenMessage<VerifyTemplateBuildRequest>;
+
+/**
+ * @generated from message hostagent.v1.VerifyTemplateBuildResponse
+ */
+export declare type VerifyTemplateBuildResponse = Message<"hostagent.v1.VerifyTemplateBuildResponse"> & {
+  /**
+   * @generated from field: repeated hostagent.v1.VerifyTemplateBuildResponse.File files = 1;
+   */
+  files: VerifyTemplateBuildResponse_File[];
+};
+
+/**
+ * Describes the message hostagent.v1.VerifyTemplateBuildResponse.
+ * Use `create(VerifyTemplateBuildResponseSchema)` to create a new message.
+ */
+export declare const VerifyTemplateBuildResponseSchema: GenMessage<VerifyTemplateBuildResponse>;
+
+/**
+ * @generated from message hostagent.v1.VerifyTemplateBuildResponse.File
+ */
+export declare type VerifyTemplateBuildResponse_File = Message<"hostagent.v1.VerifyTemplateBuildResponse.File"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+
+  /**
+   * @generated from field: bool intact = 3;
+   */
+  intact: boolean;
+};
+
+/**
+ * Describes the message hostagent.v1.VerifyTemplateBuildResponse.File.
+ * Use `create(VerifyTemplateBuildResponse_FileSchema)` to create a new message.
+ */
+export declare const VerifyTemplateBuildResponse_FileSchema: GenMessage<VerifyTemplateBuildResponse_File>;
+
+/**
  * @generated from message hostagent.v1.SetSandboxDeadlineRequest
  */
 export declare type SetSandboxDeadlineRequest = Message<"hostagent.v1.SetSandboxDeadlineRequest"> & {
@@ -1350,6 +1661,59 @@ export declare const HostAgentService: GenService<{
     methodKind: "unary";
     input: typeof ResumeSandboxRequestSchema;
     output: typeof ResumeSandboxResponseSchema;
+  },
+  /**
+   * Makes sandboxes that go on from the present state of a running or paused one, which goes on too. All
+   * of them or none. Idempotent on the (id, incarnation) of the children.
+   *
+   * @generated from rpc hostagent.v1.HostAgentService.ForkSandbox
+   */
+  forkSandbox: {
+    methodKind: "unary";
+    input: typeof ForkSandboxRequestSchema;
+    output: typeof ForkSandboxResponseSchema;
+  },
+  /**
+   * Makes a template build of the present state of a running or paused sandbox, which goes on; answers when
+   * the build is complete, durable, and was seen to resume. Idempotent on build_id.
+   *
+   * @generated from rpc hostagent.v1.HostAgentService.SnapshotSandbox
+   */
+  snapshotSandbox: {
+    methodKind: "unary";
+    input: typeof SnapshotSandboxRequestSchema;
+    output: typeof SnapshotSandboxResponseSchema;
+  },
+  /**
+   * Lists the template builds of this host that were made of sandboxes, by id.
+   *
+   * @generated from rpc hostagent.v1.HostAgentService.ListTemplateBuilds
+   */
+  listTemplateBuilds: {
+    methodKind: "unary";
+    input: typeof ListTemplateBuildsRequestSchema;
+    output: typeof ListTemplateBuildsResponseSchema;
+  },
+  /**
+   * Deletes such a build: nothing new is made of it from now on, and its files go with the last sandbox
+   * that stands on them. An unknown one is success.
+   *
+   * @generated from rpc hostagent.v1.HostAgentService.DeleteTemplateBuild
+   */
+  deleteTemplateBuild: {
+    methodKind: "unary";
+    input: typeof DeleteTemplateBuildRequestSchema;
+    output: typeof DeleteTemplateBuildResponseSchema;
+  },
+  /**
+   * Reads every file of such a build and compares it with what was written.
+   *
+   * @generated from rpc hostagent.v1.HostAgentService.VerifyTemplateBuild
+   */
+  verifyTemplateBuild: {
+    methodKind: "unary";
+    input: typeof VerifyTemplateBuildRequestSchema;
+    output: typeof VerifyTemplateBuildResponseSchema;
   },
   /**
    * Sets when a sandbox ends and what then happens; also counts as activity.
