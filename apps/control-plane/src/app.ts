@@ -18,6 +18,9 @@ import { answerErrors, sendError, toApiError } from "./http/errors.ts";
 import { requestIdOf } from "./http/request-id.ts";
 import { compileValidator } from "./http/validation.ts";
 import { sandboxRoutes } from "./sandboxes/routes.ts";
+import { OPERATIONS } from "./openapi/operations.ts";
+import { documentRoutes } from "./openapi/registry.ts";
+import { openapiRoutes } from "./openapi/routes.ts";
 import type { Services } from "./services.ts";
 import { snapshotRoutes } from "./snapshots/routes.ts";
 import { templateRoutes } from "./templates/routes.ts";
@@ -58,6 +61,8 @@ export async function buildApp({ services, version, log }: AppOptions): Promise<
     reply.header(REQUEST_ID_HEADER, request.id);
   });
 
+  const routes = documentRoutes(app, OPERATIONS);
+  await app.register(openapiRoutes, { routes, version });
   await app.register(healthRoutes, { services, version });
   await app.register(
     async (v1) => {

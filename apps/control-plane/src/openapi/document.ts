@@ -1,0 +1,195 @@
+/** The OpenAPI 3.1 document of the routes that are registered. */
+import type { TSchema } from "typebox";
+import { API_KEY_HEADER, ErrorResponse } from "@wrenn/api-schema";
+import { ERROR_CATALOGUE, type ErrorCode } from "@wrenn/errors";
+import { Components } from "./components.ts";
+import { TAGS, type Answer, type Operation } from "./operation.ts";
+import type { DocumentedRoute } from "./registry.ts";
+
+const JSON_TYPE = "application/json";
+/** What any route may answer. */
+const ALWAYS: readonly ErrorCode[] = ["invalid_request", "internal", "unavailable"];
+/** What a route may answer that asks the host agent or a guest. */
+const OF_HOST: readonly ErrorCode[] = [
+  "agent_unavailable",
+  "sandbox_unreachable",
+  "timeout",
+  "capacity",
+  "storage_full",
+];
+
+export function buildDocument(routes: readonly DocumentedRoute[], version: string): Record<string, unknown> {
+  const components = new Components();
+  components.add(ErrorResponse);
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const route of routes) {
+    const path = route.path.replaceAll(/:(\w+)/g, "{$1}");
+    paths[path] = { ...paths[path], [route.method.toLowerCase()]: describe(route, components) };
+  }
+  const used = new Set(routes.map(({ operation }) => operation.tag));
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Wrenn",
+      version,
+      summary: "Sandboxes that are virtual machines",
+      description:
+        "Errors have one shape and a closed list of codes. Times are RFC 3339 in UTC, sizes named `_mb` are MiB. Give `X-Request-Id` to find your requests in the server's log.",
+      license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+    },
+    servers: [{ url: "/" }],
+    tags: Object.entries(TAGS)
+      .filter(([name]) => used.has(name as keyof typeof TAGS))
+      .map(([name, description]) => ({ name, description })),
+    paths,
+    components: {
+      schemas: Object.fromEntries(Object.entries(components.schemas).toSorted(([a], [b]) => (a < b ? -1 : 1))),
+      securitySchemes: {
+        apiKey: {
+          type: "apiKey",
+          in: "header",
+          name: API_KEY_HEADER,
+          description: "The team's key: `./wrenn env` prints it.",
+        },
+      },
+    },
+  };
+}
+
+function describe({ path, schemas, operation }: DocumentedRoute, components: Components): Record<string, unknown> {
+  const { id, tag, summary, description, request, answers } = operation;
+  const parameters = [
+    ...parametersOf("path", schemas.params, request?.params, components),
+    ...parametersOf("query", schemas.querystring, request?.query, components),
+    ...parametersOf("header", schemas.headers, request?.headers, components),
+  ];
+  return {
+    operationId: id,
+    tags: [tag],
+    summary,
+    ...(description === undefined ? {} : { description }),
+    security: operation.open === true ? [] : [{ apiKey: [] }],
+    ...(parameters.length === 0 ? {} : { parameters }),
+    ...bodyOf(schemas.body, request, components),
+    responses: {
+      ...Object.fromEntries(
+        Object.entries(answers).map(([status, answer]) => [
+          status,
+          answerOf(answer, schemas.response?.[Number(status)], components),
+        ]),
+      ),
+      ...errorsOf(path, operation, schemas, components),
+    },
+  };
+}
+
+function parametersOf(
+  place: "path" | "query" | "header",
+  schema: TSchema | undefined,
+  examples: Record<string, unknown> = {},
+  components: Components,
+): Record<string, unknown>[] {
+  const { properties = {}, required = [] } = (schema ?? {}) as {
+    properties?: Record<string, TSchema>;
+    required?: string[];
+  };
+  return Object.entries(properties).map(([name, property]) => {
+    const converted = components.add(property) as Record<string, unknown>;
+    const { description, ...rest } = converted;
+    return {
+      name,
+      in: place,
+      required: place === "path" || (required.includes(name) && !("default" in converted)),
+      ...(description === undefined ? {} : { description }),
+      schema: rest,
+      ...(examples[name] === undefined ? {} : { example: examples[name] }),
+    };
+  });
+}
+
+function bodyOf(
+  schema: TSchema | undefined,
+  request: Operation["request"],
+  components: Components,
+): Record<string, unknown> {
+  const type = request?.contentType ?? JSON_TYPE;
+  if (schema === undefined && request?.body === undefined) return {};
+  const content = {
+    ...(schema === undefined ? {} : { schema: relaxed(components, schema) }),
+    ...(request?.body === undefined ? {} : { example: request.body }),
+  };
+  const { required = [] } = (schema ?? {}) as { required?: string[] };
+  return { requestBody: { required: required.length > 0, content: { [type]: content } } };
+}
+
+/** A property with a default may be left out by a client, whatever the server's own type says. */
+function relaxed(components: Components, schema: TSchema): unknown {
+  const reference = components.add(schema) as { $ref?: string };
+  const target = (
+    reference.$ref === undefined ? reference : components.schemas[reference.$ref.split("/").at(-1) ?? ""]
+  ) as { required?: string[]; properties?: Record<string, object> };
+  if (target.required !== undefined) {
+    target.required = target.required.filter((name) => !("default" in (target.properties?.[name] ?? {})));
+    if (target.required.length === 0) delete target.required;
+  }
+  return reference;
+}
+
+function answerOf(answer: Answer, schema: TSchema | undefined, components: Components): Record<string, unknown> {
+  const { description, example, headers = {}, contentType = JSON_TYPE } = answer;
+  const content = {
+    ...(schema === undefined ? {} : { schema: components.add(schema) }),
+    ...(example === undefined ? {} : { example }),
+  };
+  const hasBody = schema !== undefined || answer.contentType !== undefined;
+  return {
+    description,
+    ...(Object.keys(headers).length === 0
+      ? {}
+      : {
+          headers: Object.fromEntries(
+            Object.entries(headers).map(([name, text]) => [name, { description: text, schema: { type: "string" } }]),
+          ),
+        }),
+    ...(hasBody ? { content: { [contentType]: content } } : {}),
+  };
+}
+
+/** Errors by their status: those of the operation, and those that its kind implies. */
+function errorsOf(
+  path: string,
+  { errors = [], open, usesHost, answers }: Operation,
+  { body, response }: DocumentedRoute["schemas"],
+  components: Components,
+): Record<string, unknown> {
+  const codes = new Set<ErrorCode>([
+    ...ALWAYS,
+    ...(open === true ? [] : (["unauthorized"] as const)),
+    ...(path.includes(":") ? (["not_found"] as const) : []),
+    ...(body === undefined ? [] : (["too_large"] as const)),
+    ...(usesHost === true ? OF_HOST : []),
+    ...errors,
+  ]);
+  const byStatus = Map.groupBy(codes, (code) => ERROR_CATALOGUE[code].status);
+  return Object.fromEntries(
+    [...byStatus]
+      .filter(([status]) => !(status in answers))
+      .map(([status, these]) => [
+        status,
+        {
+          description: these.map((code) => `\`${code}\`: ${ERROR_CATALOGUE[code].meaning}`).join(" "),
+          content: {
+            [JSON_TYPE]: {
+              schema: components.add(response?.[status] ?? ErrorResponse),
+              examples: Object.fromEntries(
+                these.map((code) => [
+                  code,
+                  { value: { error: { code, message: ERROR_CATALOGUE[code].meaning, request_id: "req_example" } } },
+                ]),
+              ),
+            },
+          },
+        },
+      ]),
+  );
+}

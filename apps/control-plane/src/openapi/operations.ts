@@ -1,0 +1,15 @@
+/** Every operation of the native API. A capability that adds a route describes it in its own `operations.ts`. */
+import { execOperations } from "../exec/operations.ts";
+import { fileOperations } from "../files/operations.ts";
+import { healthOperations } from "../health/operations.ts";
+import { sandboxOperations } from "../sandboxes/operations.ts";
+import { templateOperations } from "../templates/operations.ts";
+import type { Operations } from "./operation.ts";
+
+export const OPERATIONS: Operations = {
+  ...sandboxOperations,
+  ...execOperations,
+  ...fileOperations,
+  ...templateOperations,
+  ...healthOperations,
+};
