@@ -5,6 +5,8 @@ type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 export class Components {
   readonly schemas: Record<string, Json> = {};
+  /** Answers that several operations have in common. */
+  readonly responses: Record<string, object> = {};
 
   /** The schema as plain JSON Schema 2020-12, with named parts taken out. */
   add(schema: TSchema): Json {

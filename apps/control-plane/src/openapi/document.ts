@@ -43,7 +43,8 @@ export function buildDocument(routes: readonly DocumentedRoute[], version: strin
       .map(([name, description]) => ({ name, description })),
     paths,
     components: {
-      schemas: Object.fromEntries(Object.entries(components.schemas).toSorted(([a], [b]) => (a < b ? -1 : 1))),
+      schemas: sorted(components.schemas),
+      responses: sorted(components.responses),
       securitySchemes: {
         apiKey: {
           type: "apiKey",
@@ -54,6 +55,10 @@ export function buildDocument(routes: readonly DocumentedRoute[], version: strin
       },
     },
   };
+}
+
+function sorted<T>(record: Record<string, T>): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function describe({ path, schemas, operation }: DocumentedRoute, components: Components): Record<string, unknown> {
@@ -174,22 +179,29 @@ function errorsOf(
   return Object.fromEntries(
     [...byStatus]
       .filter(([status]) => !(status in answers))
-      .map(([status, these]) => [
-        status,
-        {
-          description: these.map((code) => `\`${code}\`: ${ERROR_CATALOGUE[code].meaning}`).join(" "),
-          content: {
-            [JSON_TYPE]: {
-              schema: components.add(response?.[status] ?? ErrorResponse),
-              examples: Object.fromEntries(
-                these.map((code) => [
-                  code,
-                  { value: { error: { code, message: ERROR_CATALOGUE[code].meaning, request_id: "req_example" } } },
-                ]),
-              ),
-            },
-          },
-        },
-      ]),
+      .map(([status, these]) => {
+        const own = response?.[status];
+        if (own !== undefined) return [status, errorAnswer(these, components.add(own))];
+        const name = these.toSorted().join("-");
+        components.responses[name] ??= errorAnswer(these.toSorted(), components.add(ErrorResponse));
+        return [status, { $ref: `#/components/responses/${name}` }];
+      }),
   );
+}
+
+function errorAnswer(codes: readonly ErrorCode[], schema: unknown): object {
+  return {
+    description: codes.map((code) => `\`${code}\`: ${ERROR_CATALOGUE[code].meaning}`).join(" "),
+    content: {
+      [JSON_TYPE]: {
+        schema,
+        examples: Object.fromEntries(
+          codes.map((code) => [
+            code,
+            { value: { error: { code, message: ERROR_CATALOGUE[code].meaning, request_id: "req_example" } } },
+          ]),
+        ),
+      },
+    },
+  };
 }
