@@ -17,9 +17,13 @@ use crate::sys;
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 const EMPTY_WITHIN: Duration = Duration::from_secs(5);
 
-/// A cgroup that this shim made; dropped, it is killed and removed.
+/// How often another shim may take away the parent that this one is about to use.
+const MAKE_ATTEMPTS: u32 = 100;
+
+/// A cgroup that this shim made; dropped, it is killed and removed, and the parents that it leaves empty.
 pub struct Cgroup {
     path: PathBuf,
+    root: PathBuf,
 }
 
 impl Cgroup {
@@ -30,20 +34,14 @@ impl Cgroup {
         };
         let root = find_root()?;
         let path = root.join(name);
-        let step = || format!("make cgroup {}", path.display());
-        let mut ancestor = root;
-        for part in Path::new(name)
-            .parent()
-            .iter()
-            .flat_map(|parents| parents.components())
-        {
-            enable_controllers(&ancestor);
-            ancestor.push(part);
-            make_directory(&ancestor).step(step)?;
+        let mut attempt = 1;
+        while let Err(error) = make_with_parents(&root, Path::new(name)) {
+            if error.kind() != io::ErrorKind::NotFound || attempt == MAKE_ATTEMPTS {
+                return Err(error).step(|| format!("make cgroup {}", path.display()));
+            }
+            attempt += 1;
         }
-        enable_controllers(&ancestor);
-        make_fresh(&path).step(step)?;
-        let cgroup = Self { path };
+        let cgroup = Self { path, root };
         cgroup.limit(
             "memory.max",
             spec.memory_max_bytes.map(|bytes| bytes.to_string()),
@@ -116,6 +114,12 @@ impl Drop for Cgroup {
         {
             eprintln!("Cannot remove cgroup {}: {error}", self.path.display());
         }
+        let parents = self.path.ancestors().skip(1);
+        for parent in parents.take_while(|parent| *parent != self.root) {
+            if fs::remove_dir(parent).is_err() {
+                return; // another VM's
+            }
+        }
     }
 }
 
@@ -155,6 +159,22 @@ fn enable_controllers(parent: &Path) {
             &format!("+{controller}"),
         );
     }
+}
+
+/// Makes the cgroup `name`; not found: a shim that ended has just removed a parent that was empty.
+fn make_with_parents(root: &Path, name: &Path) -> io::Result<()> {
+    let mut ancestor = root.to_owned();
+    for part in name
+        .parent()
+        .iter()
+        .flat_map(|parents| parents.components())
+    {
+        enable_controllers(&ancestor);
+        ancestor.push(part);
+        make_directory(&ancestor)?;
+    }
+    enable_controllers(&ancestor);
+    make_fresh(&root.join(name))
 }
 
 /// An empty cgroup that a shim left when it was killed is removed first: its counters are another VM's.

@@ -123,8 +123,9 @@ describe("SandboxManager", () => {
     reaper.start();
     try {
       const deadline = { idleTimeoutSec: 1, endAt: undefined, onTimeout: "destroy" } as const;
-      const { sandbox } = await host.manager.create(host.request({ deadline }));
+      const { sandbox } = await host.manager.create(host.request());
       const lease = host.manager.use(sandbox.id, 1);
+      await host.manager.setDeadline(sandbox.id, 1, deadline);
       await setTimeout(2500);
       expect(host.manager.get(sandbox.id).state).toBe("running");
       const gone = once(host, sandbox.id, "gone");

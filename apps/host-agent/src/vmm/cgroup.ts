@@ -1,9 +1,10 @@
 /**
- * What a killed shim leaves of its VM's cgroup (v2). A shim that ends in order removes it itself.
+ * What a killed shim leaves of its VM's cgroup (v2). A shim that ends in order removes it itself, and the
+ * parent when it was the last.
  * https://docs.kernel.org/admin-guide/cgroup-v2.html
  */
-import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { removeEmptyDirectory } from "@wrenn/effects";
 
 /**
@@ -18,4 +19,8 @@ export async function removeCgroup(path: string): Promise<void> {
   // Since Linux 5.14; before, or with nobody in it, there is nothing to write.
   await writeFile(join(group, "cgroup.kill"), "1").catch(() => undefined);
   await removeEmptyDirectory(group, "cgroup.remove");
+  const parent = dirname(group);
+  const others = await readdir(parent, { withFileTypes: true }).catch(() => []);
+  if (others.some((entry) => entry.isDirectory())) return;
+  await removeEmptyDirectory(parent, "cgroup.remove-parent").catch(() => undefined); // a VM that starts is faster
 }
