@@ -3,14 +3,20 @@ import {
   API_KEY_HEADER,
   NEXT_CURSOR_HEADER,
   type CreateSandboxInput,
+  type CreateSnapshotRequest,
+  type ForkSandboxRequest,
   type HealthResponse,
   type Sandbox,
+  type SnapshotCheck,
+  type Template,
 } from "@wrenn/api-schema";
 import { isErrorCode, WrennError } from "@wrenn/errors";
 
 /** The first sandbox of a template boots it; without KVM that takes its time. */
 const CREATE_DEADLINE_MS = 290_000;
 const DEADLINE_MS = 120_000;
+/** A snapshot writes and reads all memory; a check reads all of it. */
+const SNAPSHOT_DEADLINE_MS = 600_000;
 
 interface RequestOptions {
   body?: unknown;
@@ -46,12 +52,36 @@ export class ApiClient {
 
   /** Every sandbox, page by page. */
   async *listSandboxes(query: { status?: string }, signal: AbortSignal): AsyncGenerator<Sandbox> {
-    let cursor: string | undefined;
-    do {
-      const response = await this.#request("GET", "/v1/sandboxes", { query: { ...query, limit: 100, cursor }, signal });
-      yield* (await response.json()) as Sandbox[];
-      cursor = response.headers.get(NEXT_CURSOR_HEADER) ?? undefined;
-    } while (cursor !== undefined);
+    yield* this.#pages<Sandbox>("/v1/sandboxes", query, signal);
+  }
+
+  /** Makes sandboxes that go on from the state of another. */
+  async forkSandbox(id: string, body: Partial<ForkSandboxRequest>, signal: AbortSignal): Promise<Sandbox[]> {
+    return await this.#json("POST", `${sandboxPath(id)}/fork`, { body, signal, deadlineMs: CREATE_DEADLINE_MS });
+  }
+
+  /** Makes a template of a sandbox. */
+  async createSnapshot(
+    body: CreateSnapshotRequest,
+    { overwrite }: { overwrite: boolean },
+    signal: AbortSignal,
+  ): Promise<Template> {
+    const query = { overwrite: String(overwrite) };
+    return await this.#json("POST", "/v1/snapshots", { body, query, signal, deadlineMs: SNAPSHOT_DEADLINE_MS });
+  }
+
+  async verifySnapshot(name: string, signal: AbortSignal): Promise<SnapshotCheck> {
+    const path = `/v1/snapshots/${encodeURIComponent(name)}/verify`;
+    return await this.#json("POST", path, { signal, deadlineMs: SNAPSHOT_DEADLINE_MS });
+  }
+
+  /** Every template, page by page. */
+  async *listTemplates(query: { type?: Template["type"] }, signal: AbortSignal): AsyncGenerator<Template> {
+    yield* this.#pages<Template>("/v1/templates", query, signal);
+  }
+
+  async deleteTemplate(name: string, signal: AbortSignal): Promise<void> {
+    await this.#request("DELETE", `/v1/templates/${encodeURIComponent(name)}`, { signal });
   }
 
   async destroySandbox(id: string, signal?: AbortSignal): Promise<void> {
@@ -80,6 +110,15 @@ export class ApiClient {
 
   async writeFile(id: string, path: string, body: ReadableStream<Uint8Array>, signal: AbortSignal): Promise<void> {
     await this.#request("PUT", `${sandboxPath(id)}/files`, { query: { path }, body, signal, deadlineMs: 0 });
+  }
+
+  async *#pages<T>(path: string, query: Record<string, string | undefined>, signal: AbortSignal): AsyncGenerator<T> {
+    let cursor: string | undefined;
+    do {
+      const response = await this.#request("GET", path, { query: { ...query, limit: 100, cursor }, signal });
+      yield* (await response.json()) as T[];
+      cursor = response.headers.get(NEXT_CURSOR_HEADER) ?? undefined;
+    } while (cursor !== undefined);
   }
 
   async #json<T>(method: string, path: string, options: RequestOptions): Promise<T> {

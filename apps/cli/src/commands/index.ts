@@ -7,13 +7,17 @@ import { envCommand } from "./env.ts";
 import { logsCommand } from "./logs.ts";
 import { runCommand } from "./run.ts";
 import { sandboxGroup } from "./sandbox/index.ts";
+import { snapshotGroup } from "./snapshot/index.ts";
 import { statusCommand } from "./status.ts";
+import { templateGroup } from "./template/index.ts";
 import { testCommand } from "./test.ts";
 import { upCommand } from "./up.ts";
 
 export const COMMANDS: readonly (CommandDefinition | CommandGroup)[] = [
   runCommand,
   sandboxGroup,
+  templateGroup,
+  snapshotGroup,
   upCommand,
   downCommand,
   statusCommand,

@@ -2,13 +2,26 @@ import type { CommandGroup } from "../../define-command.ts";
 import { cpCommand } from "./cp.ts";
 import { createCommand } from "./create.ts";
 import { execCommand } from "./exec.ts";
+import { forkCommand } from "./fork.ts";
 import { getCommand } from "./get.ts";
 import { listCommand } from "./list.ts";
 import { pauseCommand, resumeCommand } from "./pause-resume.ts";
 import { rmCommand } from "./rm.ts";
+import { snapshotCommand } from "../template/create.ts";
 
 export const sandboxGroup: CommandGroup = {
   name: "sandbox",
   summary: "Create and use sandboxes that stay",
-  commands: [createCommand, listCommand, getCommand, execCommand, cpCommand, pauseCommand, resumeCommand, rmCommand],
+  commands: [
+    createCommand,
+    listCommand,
+    getCommand,
+    execCommand,
+    cpCommand,
+    pauseCommand,
+    resumeCommand,
+    forkCommand,
+    snapshotCommand,
+    rmCommand,
+  ],
 };
