@@ -13,6 +13,12 @@ export class Components {
     return this.#convert(JSON.parse(JSON.stringify(schema)) as Json);
   }
 
+  /** What a reference that `add` returned stands for. */
+  resolve(schema: Json): object {
+    const { $ref } = schema as { $ref?: string };
+    return ($ref === undefined ? schema : this.schemas[$ref.split("/").at(-1) ?? ""]) as object;
+  }
+
   #convert(value: Json): Json {
     if (Array.isArray(value)) return value.map((item) => this.#convert(item));
     if (typeof value !== "object" || value === null) return value;

@@ -119,25 +119,24 @@ function bodyOf(
 ): Record<string, unknown> {
   const type = request?.contentType ?? JSON_TYPE;
   if (schema === undefined && request?.body === undefined) return {};
+  const reference = schema === undefined ? undefined : components.add(schema);
+  const required = reference === undefined ? [] : withoutDefaults(components.resolve(reference));
   const content = {
-    ...(schema === undefined ? {} : { schema: relaxed(components, schema) }),
+    ...(reference === undefined ? {} : { schema: reference }),
     ...(request?.body === undefined ? {} : { example: request.body }),
   };
-  const { required = [] } = (schema ?? {}) as { required?: string[] };
   return { requestBody: { required: required.length > 0, content: { [type]: content } } };
 }
 
-/** A property with a default may be left out by a client, whatever the server's own type says. */
-function relaxed(components: Components, schema: TSchema): unknown {
-  const reference = components.add(schema) as { $ref?: string };
-  const target = (
-    reference.$ref === undefined ? reference : components.schemas[reference.$ref.split("/").at(-1) ?? ""]
-  ) as { required?: string[]; properties?: Record<string, object> };
-  if (target.required !== undefined) {
-    target.required = target.required.filter((name) => !("default" in (target.properties?.[name] ?? {})));
-    if (target.required.length === 0) delete target.required;
-  }
-  return reference;
+/**
+ * A property with a default may be left out by a client, whatever the server's own type says.
+ * @returns what is still required
+ */
+function withoutDefaults(schema: { required?: string[]; properties?: Record<string, object> }): string[] {
+  const required = (schema.required ?? []).filter((name) => !("default" in (schema.properties?.[name] ?? {})));
+  if (required.length > 0) schema.required = required;
+  else delete schema.required;
+  return required;
 }
 
 function answerOf(answer: Answer, schema: TSchema | undefined, components: Components): Record<string, unknown> {

@@ -1,0 +1,34 @@
+/** `text/event-stream` (WHATWG HTML, 9.2), read with fetch, so that a key can be sent and other runtimes work. */
+import { chunksOf } from "./bytes.ts";
+
+export interface ServerEvent {
+  /** `message` unless the server says otherwise. */
+  type: string;
+  data: string;
+  /** The id of the last event that had one. */
+  id: string;
+}
+
+/** The events of one answer, to its end. */
+export async function* serverEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let event = { type: "message", data: [] as string[] };
+  let id = "";
+  for await (const chunk of chunksOf(body)) {
+    text += decoder.decode(chunk, { stream: true });
+    const lines = text.split(/\r\n|\n|\r(?!$)/);
+    text = lines.pop() ?? "";
+    for (const line of lines) {
+      if (line === "") {
+        if (event.data.length > 0) yield { type: event.type, data: event.data.join("\n"), id };
+        event = { type: "message", data: [] };
+        continue;
+      }
+      const [, name = "", value = ""] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
+      if (name === "data") event.data.push(value);
+      else if (name === "event") event.type = value;
+      else if (name === "id") id = value;
+    }
+  }
+}
