@@ -124,12 +124,18 @@ async function callWithExample(operation: Operation, things: Things): Promise<st
   return Object.keys(example).flatMap((key) => (key in answer ? [] : [`${id}: the answer has no ${key}`]));
 }
 
+/** Two operations delete the same thing: what makes it again in between. */
+const MADE_AGAIN: Record<string, string> = { deleteSnapshot: "createSnapshot", deleteTemplate: "createSnapshot" };
+
 it("answers every example as it says", async () => {
   const things = new Things();
   const problems: string[] = [];
   const ends = operations.filter(({ method }) => method === "DELETE").toReversed();
-  for (const operation of [...operations.filter(({ method }) => method !== "DELETE"), ...ends])
+  for (const operation of [...operations.filter(({ method }) => method !== "DELETE"), ...ends]) {
+    const again = operations.find(({ operationId }) => operationId === MADE_AGAIN[operation.operationId]);
+    if (again !== undefined) problems.push(...(await callWithExample(again, things)));
     problems.push(...(await callWithExample(operation, things)));
+  }
   expect(problems).toEqual([]);
 });
 

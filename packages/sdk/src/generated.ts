@@ -50,6 +50,13 @@ export type CreateSandbox = {
   metadata?: Record<string, string>;
 };
 
+export type CreateSnapshot = {
+  /** Id of a sandbox, such as sb3k9x0c2m4q8w1z7y5v6u. */
+  sandbox_id: string;
+  /** Name of the template; template-<8 hexadecimal digits> unless told. */
+  name?: string;
+};
+
 export type Exec = {
   /** Program, found through PATH. */
   cmd: string;
@@ -113,6 +120,15 @@ export type FileWritten = {
   size: number;
 };
 
+export type ForkSandbox = {
+  /** How many children. */
+  count?: number;
+  /** Seconds without activity after which on_timeout happens; the source's unless told. */
+  timeout_sec?: number;
+  /** The caller's own labels. */
+  metadata?: Record<string, string>;
+};
+
 export type Health = {
   status: "ok";
   version: string;
@@ -156,6 +172,19 @@ export type SetTimeout = {
   timeout_sec: number;
 };
 
+export type SnapshotCheck = {
+  name: string;
+  build_id: string;
+  /** Every file is as it was written. */
+  intact: boolean;
+  files: {
+    name: string;
+    /** How many were read. */
+    bytes: number;
+    intact: boolean;
+  }[];
+};
+
 export type Template = {
   id: string;
   name: string;
@@ -163,14 +192,19 @@ export type Template = {
   type: "base" | "snapshot" | "build";
   /** The build that new sandboxes are made from. */
   build_id: string;
-  /** Of a new sandbox unless told. */
+  /** Of a new sandbox unless told; a snapshot's are fixed. */
   vcpus: number;
-  /** MiB, of a new sandbox unless told. */
+  /** MiB, of a new sandbox unless told; a snapshot's are fixed. */
   memory_mb: number;
   /** MiB that the guest sees. */
   disk_mb: number;
-  /** Space that it takes on the host. */
+  /** Space that it takes on the host: allocated blocks. */
   size_bytes: number;
+  /** How much of it is shared with other templates and sandboxes. */
+  shared_bytes: number;
+  /** Sandboxes of the team that were made from it and are not gone. */
+  sandboxes: number;
+  /** When this build was made. */
   created_at: string;
 };
 
@@ -184,7 +218,7 @@ export interface Operations {
   /** Create a sandbox. */
   createSandbox: {
     input: {
-      body: CreateSandbox;
+      body?: CreateSandbox;
     };
     answer: Sandbox;
   };
@@ -311,9 +345,79 @@ export interface Operations {
         limit?: number;
         /** X-Next-Cursor of the page before. */
         cursor?: string;
+        type?: "base" | "snapshot" | "build";
       };
     };
     answer: Template[];
+  };
+  /** Describe a template. */
+  getTemplate: {
+    input: {
+      path: {
+        name: string;
+      };
+    };
+    answer: Template;
+  };
+  /** Delete a template of the team. */
+  deleteTemplate: {
+    input: {
+      path: {
+        name: string;
+      };
+    };
+    answer: undefined;
+  };
+  /** Make a template of a sandbox. */
+  createSnapshot: {
+    input: {
+      query?: {
+        /** Replace the team's template of that name; sandboxes made from it keep what they were made from. */
+        overwrite?: boolean;
+      };
+      body: CreateSnapshot;
+    };
+    answer: Template;
+  };
+  /** List the templates that were made of sandboxes. */
+  listSnapshots: {
+    input: {
+      query?: {
+        limit?: number;
+        /** X-Next-Cursor of the page before. */
+        cursor?: string;
+        type?: "base" | "snapshot" | "build";
+      };
+    };
+    answer: Template[];
+  };
+  /** Delete a template that was made of a sandbox. */
+  deleteSnapshot: {
+    input: {
+      path: {
+        name: string;
+      };
+    };
+    answer: undefined;
+  };
+  /** Read a snapshot's files and compare their checksums. */
+  verifySnapshot: {
+    input: {
+      path: {
+        name: string;
+      };
+    };
+    answer: SnapshotCheck;
+  };
+  /** Fork a sandbox. */
+  forkSandbox: {
+    input: {
+      path: {
+        id: string;
+      };
+      body?: ForkSandbox;
+    };
+    answer: Sandbox[];
   };
 }
 
@@ -333,4 +437,11 @@ export const OPERATIONS = {
   readFile: { method: "GET", path: "/v1/sandboxes/{id}/files" },
   writeFile: { method: "PUT", path: "/v1/sandboxes/{id}/files", content: "application/octet-stream" },
   listTemplates: { method: "GET", path: "/v1/templates" },
+  getTemplate: { method: "GET", path: "/v1/templates/{name}" },
+  deleteTemplate: { method: "DELETE", path: "/v1/templates/{name}" },
+  createSnapshot: { method: "POST", path: "/v1/snapshots" },
+  listSnapshots: { method: "GET", path: "/v1/snapshots" },
+  deleteSnapshot: { method: "DELETE", path: "/v1/snapshots/{name}" },
+  verifySnapshot: { method: "POST", path: "/v1/snapshots/{name}/verify" },
+  forkSandbox: { method: "POST", path: "/v1/sandboxes/{id}/fork" },
 } as const satisfies Record<keyof Operations, { method: string; path: string; content?: string }>;

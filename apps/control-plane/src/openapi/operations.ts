@@ -3,6 +3,7 @@ import { execOperations } from "../exec/operations.ts";
 import { fileOperations } from "../files/operations.ts";
 import { healthOperations } from "../health/operations.ts";
 import { sandboxOperations } from "../sandboxes/operations.ts";
+import { snapshotOperations } from "../snapshots/operations.ts";
 import { templateOperations } from "../templates/operations.ts";
 import type { Operations } from "./operation.ts";
 
@@ -10,6 +11,7 @@ export const OPERATIONS: Operations = {
   ...sandboxOperations,
   ...execOperations,
   ...fileOperations,
+  ...snapshotOperations,
   ...templateOperations,
   ...healthOperations,
 };

@@ -3,7 +3,7 @@ import type { Operations } from "../openapi/operation.ts";
 
 const params = { id: "sb3k9x0c2m4q8w1z7y5v6u" };
 
-const sandbox = {
+export const SANDBOX_EXAMPLE = {
   id: params.id,
   status: "running",
   template: "base",
@@ -30,7 +30,7 @@ export const sandboxOperations: Operations = {
     errors: ["not_found", "conflict"],
     request: { body: { template: "base", timeout_sec: 300, metadata: { purpose: "try" } } },
     answers: {
-      201: { description: "It runs.", headers: { location: "Path of the sandbox." }, example: sandbox },
+      201: { description: "It runs.", headers: { location: "Path of the sandbox." }, example: SANDBOX_EXAMPLE },
     },
   },
   "GET /v1/sandboxes": {
@@ -43,7 +43,7 @@ export const sandboxOperations: Operations = {
       200: {
         description: "A page of sandboxes.",
         headers: { [NEXT_CURSOR_HEADER]: "Cursor of the next page, while more follows." },
-        example: [sandbox],
+        example: [SANDBOX_EXAMPLE],
       },
     },
   },
@@ -52,7 +52,7 @@ export const sandboxOperations: Operations = {
     tag: "Sandboxes",
     summary: "Describe a sandbox",
     request: { params },
-    answers: { 200: { description: "The sandbox, in whatever status it is.", example: sandbox } },
+    answers: { 200: { description: "The sandbox, in whatever status it is.", example: SANDBOX_EXAMPLE } },
   },
   "DELETE /v1/sandboxes/:id": {
     id: "destroySandbox",
@@ -71,7 +71,7 @@ export const sandboxOperations: Operations = {
     usesHost: true,
     errors: ["invalid_state", "conflict"],
     request: { params },
-    answers: { 200: { description: "It is paused.", example: { ...sandbox, status: "paused" } } },
+    answers: { 200: { description: "It is paused.", example: { ...SANDBOX_EXAMPLE, status: "paused" } } },
   },
   "POST /v1/sandboxes/:id/resume": {
     id: "resumeSandbox",
@@ -81,7 +81,7 @@ export const sandboxOperations: Operations = {
     usesHost: true,
     errors: ["invalid_state", "conflict", "incompatible_snapshot"],
     request: { params },
-    answers: { 200: { description: "It runs.", example: sandbox } },
+    answers: { 200: { description: "It runs.", example: SANDBOX_EXAMPLE } },
   },
   "POST /v1/sandboxes/:id/ping": {
     id: "pingSandbox",
@@ -101,6 +101,6 @@ export const sandboxOperations: Operations = {
     usesHost: true,
     errors: ["invalid_state", "conflict", "stale_incarnation"],
     request: { params, body: { timeout_sec: 600 } },
-    answers: { 200: { description: "The sandbox.", example: { ...sandbox, timeout_sec: 600 } } },
+    answers: { 200: { description: "The sandbox.", example: { ...SANDBOX_EXAMPLE, timeout_sec: 600 } } },
   },
 };

@@ -1,6 +1,20 @@
 import { NEXT_CURSOR_HEADER } from "@wrenn/api-schema";
 import type { Operations } from "../openapi/operation.ts";
 
+export const TEMPLATE_EXAMPLE = {
+  id: "tpl_3k9x0c2m4q8w1z7y5v6u",
+  name: "base",
+  type: "base",
+  build_id: "bld_3k9x0c2m4q8w1z7y5v6u",
+  vcpus: 1,
+  memory_mb: 512,
+  disk_mb: 2_048,
+  size_bytes: 1_200_000_000,
+  shared_bytes: 0,
+  sandboxes: 1,
+  created_at: "2026-11-01T12:00:00.000000Z",
+};
+
 export const templateOperations: Operations = {
   "GET /v1/templates": {
     id: "listTemplates",
@@ -13,20 +27,25 @@ export const templateOperations: Operations = {
       200: {
         description: "A page of templates.",
         headers: { [NEXT_CURSOR_HEADER]: "Cursor of the next page, while more follows." },
-        example: [
-          {
-            id: "tpl_3k9x0c2m4q8w1z7y5v6u",
-            name: "base",
-            type: "base",
-            build_id: "bld_3k9x0c2m4q8w1z7y5v6u",
-            vcpus: 1,
-            memory_mb: 512,
-            disk_mb: 2_048,
-            size_bytes: 1_200_000_000,
-            created_at: "2026-11-01T12:00:00.000000Z",
-          },
-        ],
+        example: [TEMPLATE_EXAMPLE],
       },
     },
+  },
+  "GET /v1/templates/:name": {
+    id: "getTemplate",
+    tag: "Templates",
+    summary: "Describe a template",
+    request: { params: { name: "base" } },
+    answers: { 200: { description: "The template.", example: TEMPLATE_EXAMPLE } },
+  },
+  "DELETE /v1/templates/:name": {
+    id: "deleteTemplate",
+    tag: "Templates",
+    summary: "Delete a template of the team",
+    description: "Sandboxes that were made from it keep what they need. A built-in template cannot be deleted.",
+    usesHost: true,
+    errors: ["forbidden", "conflict"],
+    request: { params: { name: "with-tools" } },
+    answers: { 204: { description: "It is deleted." } },
   },
 };
