@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { Type, type Static } from "typebox";
 import { defineConfig } from "@wrenn/config";
+import { DEFAULT_LIMITS } from "./network/limits.ts";
 
 const definition = defineConfig({
   WRENN_DIR: Type.String({ default: "/var/lib/wrenn" }),
@@ -17,6 +18,14 @@ const definition = defineConfig({
   WRENN_UID_FIRST: Type.Integer({ default: 2_000_000, minimum: 65_536, maximum: 2_000_000_000 }),
   // Golden snapshots are rebuilt in seconds; this keeps some ten of them.
   WRENN_GOLDEN_MAX_MIB: Type.Integer({ default: 8192, minimum: 0 }),
+  WRENN_MEMORY_RESERVED_MIB: Type.Integer({ default: 256, minimum: 0 }),
+  WRENN_DISK_RESERVED_MIB: Type.Integer({ default: 1024, minimum: 64 }),
+  WRENN_THREADS_RESERVED: Type.Integer({ default: 1024, minimum: 0 }),
+  WRENN_NET_CONNECTIONS: Type.Integer({ default: DEFAULT_LIMITS.connections, minimum: 1 }),
+  WRENN_NET_NEW_CONNECTIONS_PER_SEC: Type.Integer({ default: DEFAULT_LIMITS.newConnectionsPerSecond, minimum: 1 }),
+  WRENN_NET_BYTES_PER_SEC: Type.Optional(Type.Integer({ minimum: 1500 })),
+  WRENN_NET_PACKETS_PER_SEC: Type.Optional(Type.Integer({ minimum: 1 })),
+  WRENN_HEALTH_INTERVAL_SEC: Type.Integer({ default: 10, minimum: 1, maximum: 3600 }),
   WRENN_LOG_LEVEL: Type.Union(
     [Type.Literal("debug"), Type.Literal("info"), Type.Literal("warn"), Type.Literal("error")],
     { default: "info" },

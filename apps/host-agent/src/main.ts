@@ -55,10 +55,28 @@ async function main(): Promise<void> {
     uidFirst: config.WRENN_UID_FIRST,
     resolvers: config.WRENN_DNS?.split(",") ?? (await discoverResolvers()).resolvers,
     ...(config.WRENN_UPLINK === undefined ? {} : { uplink: config.WRENN_UPLINK }),
+    limits: {
+      connections: config.WRENN_NET_CONNECTIONS,
+      newConnectionsPerSecond: config.WRENN_NET_NEW_CONNECTIONS_PER_SEC,
+      bytesPerSecond: config.WRENN_NET_BYTES_PER_SEC,
+      packetsPerSecond: config.WRENN_NET_PACKETS_PER_SEC,
+    },
     logger: log,
   });
-  const goldenMaxBytes = config.WRENN_GOLDEN_MAX_MIB * MIB;
-  const manager = await openManager({ stateDirectory, vmm, network, manifest, log, goldenMaxBytes });
+  const manager = await openManager({
+    stateDirectory,
+    vmm,
+    network,
+    manifest,
+    log,
+    goldenMaxBytes: config.WRENN_GOLDEN_MAX_MIB * MIB,
+    healthIntervalMs: config.WRENN_HEALTH_INTERVAL_SEC * 1_000,
+    reserves: {
+      memoryMib: config.WRENN_MEMORY_RESERVED_MIB,
+      diskMib: config.WRENN_DISK_RESERVED_MIB,
+      threads: config.WRENN_THREADS_RESERVED,
+    },
+  });
   const reaper = new Reaper(manager, log);
   reaper.start();
   await mkdir(dirname(config.socketPath), { recursive: true, mode: 0o700 });

@@ -13,7 +13,7 @@ import { WrennError } from "@wrenn/errors";
 import { envdProcess } from "@wrenn/protocol";
 import { errorOfResponse } from "./guest-errors.ts";
 
-const PORT = 49983;
+export const GUEST_AGENT_PORT = 49983;
 /** A guest that runs accepts within this; one that does not yet run loses the packet, and TCP would wait 1 s. */
 const CONNECT_PROBE_MS = 150;
 
@@ -44,7 +44,7 @@ export class GuestAgent {
   constructor(address: string, accessToken: string) {
     this.#address = address;
     this.#accessToken = accessToken;
-    const baseUrl = `http://${address}:${PORT}`;
+    const baseUrl = `http://${address}:${GUEST_AGENT_PORT}`;
     // Bodies are streams of any length and age: only reaching the guest has a deadline.
     this.#pool = new Pool(baseUrl, {
       connections: 64,
@@ -144,7 +144,7 @@ const filesPath = ({ path, user }: { path: string; user: string }): string => {
 async function accepts(address: string, signal: AbortSignal): Promise<boolean> {
   signal.throwIfAborted();
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  const socket = connect({ host: address, port: PORT, timeout: CONNECT_PROBE_MS });
+  const socket = connect({ host: address, port: GUEST_AGENT_PORT, timeout: CONNECT_PROBE_MS });
   socket.on("connect", () => resolve(true));
   socket.on("timeout", () => resolve(false));
   socket.on("error", () => resolve(false));

@@ -7,7 +7,9 @@ import type { Deadline, Resources, SandboxState } from "../sandbox/record.ts";
 import type { SandboxView } from "../sandbox/manager.ts";
 import type { Stage } from "../sandbox/stages.ts";
 
-const { SandboxState: State, OnTimeout } = hostagent;
+const { SandboxState: State, OnTimeout, Health } = hostagent;
+
+const HEALTH = { responsive: Health.RESPONSIVE, busy: Health.BUSY, unresponsive: Health.UNRESPONSIVE };
 
 const STATE: Record<SandboxState, hostagent.SandboxState> = {
   creating: State.CREATING,
@@ -36,6 +38,7 @@ export function sandboxMessage(sandbox: SandboxView, gone = false): hostagent.Sa
     lastActiveAt: timestampFromDate(new Date(sandbox.lastActiveAt)),
     reason: sandbox.reason ?? "",
     resumable: sandbox.layer !== undefined && (sandbox.state === "paused" || sandbox.state === "failed"),
+    health: sandbox.state === "running" ? HEALTH[sandbox.health] : Health.UNSPECIFIED,
   });
 }
 

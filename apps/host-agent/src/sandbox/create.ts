@@ -1,7 +1,6 @@
 /** create: a clone of the golden snapshot, running when this settles; undone whole when a step fails. */
 import { WrennError } from "@wrenn/errors";
 import type { GuestTemplate } from "@wrenn/guest";
-import { assertRoom } from "./admission.ts";
 import { abandoned, assertIncarnation, recordOf, viewOf } from "./entry.ts";
 import type { CreateRequest, Entry, OperationResult } from "./entry.ts";
 import { followExit } from "./exits.ts";
@@ -38,7 +37,7 @@ async function start(registry: Registry, entry: Entry, template: GuestTemplate):
   const stages = new Stages();
   const signal = AbortSignal.any([entry.abandon.signal, AbortSignal.timeout(START_DEADLINE_MS)]);
   try {
-    await assertRoom(options.stateDirectory, record.resources);
+    await registry.assertRoom(entry);
     await options.records.write(record);
     const golden = await stages.time("golden", () => options.golden.ensure(template, record.resources));
     signal.throwIfAborted();

@@ -2,6 +2,7 @@
 import type { GuestManifest } from "@wrenn/guest";
 import { WrennError } from "@wrenn/errors";
 import type { Logger } from "pino";
+import type { Reserves } from "./admission.ts";
 import type { GoldenStore } from "./golden-store.ts";
 import type { LifecycleOptions, LiveGuest } from "./lifecycle.ts";
 import type { Deadline, RecordStore, Resources, SandboxRecord } from "./record.ts";
@@ -13,6 +14,9 @@ export interface ManagerOptions extends Omit<LifecycleOptions, "defaultUserOf"> 
   golden: GoldenStore;
   records: RecordStore;
   log: Logger;
+  /** How often running guests are asked whether they are there. */
+  healthIntervalMs: number;
+  reserves: Reserves;
 }
 
 export interface CreateRequest {
@@ -25,8 +29,11 @@ export interface CreateRequest {
   accessToken: string;
 }
 
+/** Whether a running guest answers: `busy` does not, but is at work; `unresponsive` does neither. */
+export type Health = "responsive" | "busy" | "unresponsive";
+
 /** A sandbox as others see it. */
-export type SandboxView = Readonly<SandboxRecord>;
+export type SandboxView = Readonly<SandboxRecord & { health: Health }>;
 
 /** What an operation answers. */
 export interface OperationResult {
@@ -40,6 +47,7 @@ export interface Entry {
   /** Streams and transfers under way; while there are any the sandbox is active. */
   uses: number;
   lastActiveAtMs: number;
+  health: Health;
   /** Aborted by destroy: ends the operation that holds the lock. */
   abandon: AbortController;
   creation: Promise<Stage[]> | undefined;
@@ -51,6 +59,7 @@ export function newEntry(record: SandboxRecord): Entry {
     guest: undefined,
     uses: 0,
     lastActiveAtMs: Date.parse(record.lastActiveAt),
+    health: "responsive",
     abandon: new AbortController(),
     creation: undefined,
   };
@@ -75,7 +84,7 @@ export function recordOf(request: CreateRequest, goldenKey: string): SandboxReco
 }
 
 export function viewOf(entry: Entry): SandboxView {
-  return { ...entry.record, lastActiveAt: new Date(entry.lastActiveAtMs).toISOString() };
+  return { ...entry.record, health: entry.health, lastActiveAt: new Date(entry.lastActiveAtMs).toISOString() };
 }
 
 /** Notes that a sandbox is used now. */

@@ -6,23 +6,28 @@ import type { Registry } from "./registry.ts";
 
 /** Reports a guest's death at once, and keeps what can be resumed. */
 export function followExit(registry: Registry, entry: Entry, guest: LiveGuest): void {
-  void guest.vm.exited.then((exit) =>
-    registry.locked(entry.record.id, async () => {
-      if (entry.guest !== guest) return; // ended by us
-      await fail(registry, entry, reasonOf(exit));
-    }),
-  );
+  void guest.vm.exited
+    .then((exit) =>
+      registry.locked(entry.record.id, async () => {
+        if (entry.guest !== guest) return; // ended by us
+        await fail(registry, entry, reasonOf(exit));
+      }),
+    )
+    .catch((error: unknown) => registry.options.log.error({ operation: "failed", id: entry.record.id, err: error }));
 }
 
 export async function fail(registry: Registry, entry: Entry, reason: string): Promise<void> {
   const { record, guest } = entry;
   entry.guest = undefined;
   registry.options.log.warn({ operation: "failed", id: record.id, reason });
-  await registry.lifecycle.tearDown(record, guest);
+  // What cannot be given back now stays in the record, for a resume or a destroy.
+  await registry.lifecycle
+    .tearDown(record, guest)
+    .catch((error: unknown) => registry.options.log.error({ operation: "failed", id: record.id, err: error }));
   await registry.enter(entry, "failed", reason);
 }
 
-function reasonOf(exit: VmExit): string {
+export function reasonOf(exit: VmExit): string {
   if (exit.oom === true) return "the VM was killed: the host ran out of memory for it";
   switch (exit.kind) {
     case "exit":

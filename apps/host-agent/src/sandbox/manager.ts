@@ -5,8 +5,10 @@
 import type { GuestAgent } from "../envd/guest-agent.ts";
 import { create } from "./create.ts";
 import { destroy } from "./destroy.ts";
+import { DiskGuard } from "./disk-guard.ts";
 import { assertIncarnation, assertRunning, touch, viewOf } from "./entry.ts";
 import type { CreateRequest, ManagerOptions, OperationResult, SandboxView } from "./entry.ts";
+import { HealthMonitor } from "./health.ts";
 import { pause } from "./pause.ts";
 import type { Deadline } from "./record.ts";
 import { detach, recover } from "./recovery.ts";
@@ -18,11 +20,15 @@ export type { CreateRequest, ManagerOptions, SandboxView } from "./entry.ts";
 
 export class SandboxManager {
   readonly #registry: Registry;
+  readonly #health: HealthMonitor;
+  readonly #diskGuard: DiskGuard;
   readonly events: Registry["events"];
 
   constructor(options: ManagerOptions) {
     this.#registry = new Registry(options);
     this.events = this.#registry.events;
+    this.#health = new HealthMonitor(this.#registry, options.healthIntervalMs);
+    this.#diskGuard = new DiskGuard(this.#registry);
   }
 
   list(): SandboxView[] {
@@ -91,19 +97,28 @@ export class SandboxManager {
     };
   }
 
+  /** Settles when the operations on a sandbox that were asked for before have ended. */
+  async settled(id: string): Promise<void> {
+    await this.#registry.locked(id, async () => undefined);
+  }
+
   /** When a sandbox was last used; now, while a stream or transfer is under way. */
   activity(id: string): { inUse: boolean; lastActiveAtMs: number } | undefined {
     const entry = this.#registry.find(id);
     return entry === undefined ? undefined : { inUse: entry.uses > 0, lastActiveAtMs: entry.lastActiveAtMs };
   }
 
-  /** Finishes or undoes what an earlier agent left, and adopts the guests that still run. */
+  /** Finishes or undoes what an earlier agent left, adopts the guests that still run, and watches them. */
   async recover(): Promise<void> {
     await recover(this.#registry);
+    this.#health.start();
+    this.#diskGuard.start();
   }
 
   /** Lets go of every guest without ending it, after the operations under way. */
   async detach(): Promise<void> {
+    this.#health.stop();
+    this.#diskGuard.stop();
     await detach(this.#registry);
   }
 }

@@ -4,6 +4,7 @@ import type { GuestManifest } from "@wrenn/guest";
 import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
 import type { NetworkPool } from "../network/network.ts";
 import type { Vmm } from "../vmm/vmm.ts";
+import type { Reserves } from "./admission.ts";
 import { GoldenStore } from "./golden-store.ts";
 import { SandboxManager } from "./manager.ts";
 import { RecordStore } from "./record.ts";
@@ -16,6 +17,10 @@ export interface OpenManagerOptions {
   log: Logger;
   /** Allocated bytes above which golden snapshots that nobody uses are removed. */
   goldenMaxBytes: number;
+  /** How often running guests are asked whether they are there. */
+  healthIntervalMs: number;
+  /** What the host keeps for itself. */
+  reserves: Reserves;
 }
 
 export async function openManager(options: OpenManagerOptions): Promise<SandboxManager> {

@@ -62,6 +62,11 @@ export class Reaper {
   async #end({ id, incarnation, deadline }: SandboxView): Promise<void> {
     this.#ending.add(id);
     try {
+      await this.#manager.settled(id); // an operation under way may be what it is used for
+      const now = Date.now();
+      const sandbox = this.#manager.get(id);
+      const dueAt = sandbox.state === "running" ? this.#dueAt(sandbox, now) : undefined;
+      if (dueAt === undefined || dueAt > now) return;
       if (deadline.onTimeout === "pause") await this.#manager.pause(id, incarnation);
       else await this.#manager.destroy(id, incarnation, "its time was over");
     } catch (error) {
@@ -69,6 +74,7 @@ export class Reaper {
       await setTimeout(RETRY_MS, undefined, { ref: false });
     } finally {
       this.#ending.delete(id);
+      this.#schedule();
     }
   }
 }

@@ -2,19 +2,32 @@
 import { join } from "node:path";
 import { GuestAgent } from "../envd/guest-agent.ts";
 import { openLayer } from "../snapshot/layer.ts";
+import { readExitRecord } from "../vmm/shim.ts";
 import type { Entry } from "./entry.ts";
-import { fail, followExit } from "./exits.ts";
+import { fail, followExit, reasonOf } from "./exits.ts";
 import { finishPause, thaw } from "./pause.ts";
 import type { Registry } from "./registry.ts";
 
-const ADOPT_DEADLINE_MS = 10_000;
+/** Giving up on a VM ends it: a host that is busy with many of them gets time. */
+const ADOPT_DEADLINE_MS = 60_000;
 
 /** Finishes or undoes what an earlier agent left, and adopts the guests that still run. */
 export async function recover(registry: Registry): Promise<void> {
-  const { records, network, golden } = registry.options;
+  const { records, network, golden, log } = registry.options;
   const { records: found, leftovers } = await records.readAll();
   for (const record of found) registry.add(record);
-  await Promise.all(found.map(({ id }) => registry.locked(id, () => recoverOne(registry, registry.entry(id)))));
+  await Promise.all(
+    found.map(({ id }) =>
+      registry.locked(id, async () => {
+        try {
+          await recoverOne(registry, registry.entry(id));
+        } catch (error) {
+          // The others must be served; destroying this one tries again.
+          log.error({ operation: "recover", id, err: error });
+        }
+      }),
+    ),
+  );
   for (const id of leftovers) await records.remove(id);
   const alive = registry.entries();
   await network.sweep(new Set(alive.filter(({ guest }) => guest !== undefined).map(({ record }) => record.id)));
@@ -57,14 +70,22 @@ async function recoverOne(registry: Registry, entry: Entry): Promise<void> {
 
 async function adopt(registry: Registry, entry: Entry): Promise<void> {
   const { record } = entry;
-  const { vmm, network } = registry.options;
+  const { vmm, network, records, log } = registry.options;
   const signal = AbortSignal.timeout(ADOPT_DEADLINE_MS);
-  const vm = record.vm === undefined ? undefined : await vmm.adopt(record.vm, signal).catch(() => undefined);
+  const vm =
+    record.vm === undefined
+      ? undefined
+      : await vmm.adopt(record.vm, signal).catch((error: unknown) => {
+          log.error({ operation: "adopt", id: record.id, err: error });
+          return undefined;
+        });
   const slot =
     vm === undefined || record.slotIndex === undefined ? undefined : await network.adopt(record.id, record.slotIndex);
   if (vm === undefined || slot === undefined) {
+    const how =
+      vm === undefined ? reasonOf(await readExitRecord(records.paths(record.id).root)) : "its network was lost";
     await vm?.stop();
-    await fail(registry, entry, "the VM ended while the host agent was away");
+    await fail(registry, entry, `while the host agent was away, ${how}`);
     return;
   }
   const guest = { vm, slot, agent: new GuestAgent(slot.hostAddress, record.accessToken) };

@@ -5,6 +5,7 @@
 import { EventEmitter } from "node:events";
 import { WrennError } from "@wrenn/errors";
 import type { GuestTemplate } from "@wrenn/guest";
+import { assertRoom } from "./admission.ts";
 import { newEntry, viewOf, type Entry, type ManagerOptions, type SandboxView } from "./entry.ts";
 import { KeyedMutex } from "./keyed-mutex.ts";
 import { Lifecycle } from "./lifecycle.ts";
@@ -56,6 +57,20 @@ export class Registry {
     return this.options.manifest.templates.find((template) => template.buildId === buildId);
   }
 
+  /** @throws WrennError `capacity` unless the host has room for this guest beside all that are being started */
+  async assertRoom(entry: Entry): Promise<void> {
+    const { stateDirectory, reserves } = this.options;
+    const starting = this.entries().filter(
+      (other) => other !== entry && (other.record.state === "creating" || other.record.state === "resuming"),
+    );
+    await assertRoom(
+      stateDirectory,
+      reserves,
+      starting.map(({ record }) => record.resources),
+      entry.record.resources,
+    );
+  }
+
   /** Runs `work` as the only operation on a sandbox. */
   async locked<T>(id: string, work: () => Promise<T>): Promise<T> {
     return await this.#mutex.run(id, undefined, work);
@@ -64,6 +79,7 @@ export class Registry {
   /** Makes a transition: durable first, then told to others. */
   async enter(entry: Entry, state: SandboxState, reason?: string): Promise<void> {
     const { record } = entry;
+    if (record.state !== state) entry.health = "responsive"; // until it is asked
     record.state = state;
     record.reason = reason;
     record.lastActiveAt = new Date(entry.lastActiveAtMs).toISOString();

@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import { WrennError } from "@wrenn/errors";
 import { checkCompatibility, openLayer } from "../snapshot/layer.ts";
-import { assertRoom } from "./admission.ts";
 import { START_DEADLINE_MS } from "./create.ts";
 import { abandoned, staleIncarnation, touch, viewOf, type Entry, type OperationResult } from "./entry.ts";
 import { followExit } from "./exits.ts";
@@ -51,12 +50,13 @@ async function start(
   const { lifecycle, options } = registry;
   const layer = await openLayer(join(options.records.paths(record.id).layers, layerId));
   checkCompatibility(layer, options.golden.compatibility);
-  await assertRoom(options.stateDirectory, record.resources);
+  await registry.assertRoom(entry);
   const signal = AbortSignal.any([entry.abandon.signal, AbortSignal.timeout(START_DEADLINE_MS)]);
   record.incarnation = incarnation;
   if (deadline !== undefined) record.deadline = deadline;
   await registry.enter(entry, "resuming");
   try {
+    if (record.slotIndex !== undefined) await lifecycle.tearDown(record, undefined); // it failed, and so did that
     entry.guest = await lifecycle.start(record, await lifecycle.stateOf(layer), stages, signal);
     touch(entry);
     await registry.enter(entry, "running");

@@ -83,7 +83,16 @@ export async function startTestHost(
     ...(options.uplink === undefined ? {} : { uplink: options.uplink }),
     logger: log,
   });
-  const manager = await openManager({ stateDirectory, vmm, network, manifest, log, goldenMaxBytes: GOLDEN_MAX_BYTES });
+  const manager = await openManager({
+    stateDirectory,
+    vmm,
+    network,
+    manifest,
+    log,
+    goldenMaxBytes: GOLDEN_MAX_BYTES,
+    healthIntervalMs: 1_000,
+    reserves: { memoryMib: 256, diskMib: 1024, threads: 1024 },
+  });
   const template = manifest.templates.find(({ name }) => name === "base") as GuestTemplate;
   return {
     stateDirectory,
@@ -108,6 +117,7 @@ export async function startTestHost(
     },
     async stop() {
       for (const { id } of manager.list()) await manager.destroy(id, 0);
+      await manager.detach();
       await network.close();
       await rm(stateDirectory, { recursive: true, force: true });
     },

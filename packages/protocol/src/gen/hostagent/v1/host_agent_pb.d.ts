@@ -181,6 +181,13 @@ export declare type Sandbox = Message<"hostagent.v1.Sandbox"> & {
    * @generated from field: bool resumable = 10;
    */
   resumable: boolean;
+
+  /**
+   * Whether the guest of a running sandbox answers.
+   *
+   * @generated from field: hostagent.v1.Health health = 11;
+   */
+  health: Health;
 };
 
 /**
@@ -1560,6 +1567,40 @@ export enum SandboxState {
  * Describes the enum hostagent.v1.SandboxState.
  */
 export declare const SandboxStateSchema: GenEnum<SandboxState>;
+
+/**
+ * @generated from enum hostagent.v1.Health
+ */
+export enum Health {
+  /**
+   * @generated from enum value: HEALTH_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: HEALTH_RESPONSIVE = 1;
+   */
+  RESPONSIVE = 1,
+
+  /**
+   * It does not answer, but its vCPUs are at work.
+   *
+   * @generated from enum value: HEALTH_BUSY = 2;
+   */
+  BUSY = 2,
+
+  /**
+   * It neither answers nor works, or its kernel takes no connections any more.
+   *
+   * @generated from enum value: HEALTH_UNRESPONSIVE = 3;
+   */
+  UNRESPONSIVE = 3,
+}
+
+/**
+ * Describes the enum hostagent.v1.Health.
+ */
+export declare const HealthSchema: GenEnum<Health>;
 
 /**
  * @generated from enum hostagent.v1.OnTimeout

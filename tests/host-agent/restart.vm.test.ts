@@ -1,0 +1,142 @@
+/** The agent's own death: whatever it was doing, the next one adopts, finishes or undoes it, and nothing leaks. */
+import { readFile, rm } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { newId } from "../../apps/control-plane/src/database/ids.ts";
+import { leakGate } from "../leaks/gate.ts";
+import { AgentHost, SandboxState } from "./agent-process.ts";
+
+const full = process.env["WRENN_TEST_FULL"] === "1";
+/** Of the places found, this many are tried in the default run. */
+const SAMPLE = 6;
+
+let host: AgentHost;
+leakGate();
+
+beforeEach(async () => {
+  host = await AgentHost.make();
+});
+afterEach(async () => {
+  await host.remove();
+});
+
+describe("an agent that is killed", () => {
+  it("leaves its sandboxes running: processes go on, and a VM that dies later is noticed with its reason", async () => {
+    await host.start();
+    const [kept, dying, lost] = await Promise.all([host.create(), host.create(), host.create()]);
+    await host.shell(
+      kept,
+      "setsid bash -c 'n=0; while :; do echo $((n++)) > /dev/shm/n; sleep 0.1; done' >/dev/null 2>&1 &",
+    );
+    const follow = host.shell(kept, "sleep 600").then(
+      () => "ended",
+      () => "cut",
+    );
+    await setTimeout(300);
+    await host.end("SIGKILL");
+    expect(await follow).toBe("cut");
+    const { vmm } = await host.processesOf(dying.id);
+    const shim = (await host.processesOf(lost.id)).shim;
+    await host.start();
+    for (const { id } of [kept, dying, lost]) expect((await host.get(id))?.state).toBe(SandboxState.RUNNING);
+    const before = Number(await host.shell(kept, "cat /dev/shm/n"));
+    await setTimeout(1000);
+    expect(Number(await host.shell(kept, "cat /dev/shm/n"))).toBeGreaterThan(before);
+    expect(await host.shell(kept, "pgrep -x sleep -a | grep -c 600")).toBe("1"); // what was followed goes on as well
+
+    const startedAt = Date.now();
+    process.kill(vmm, "SIGKILL");
+    expect((await host.reached(dying.id, SandboxState.FAILED)).reason).toBe("the VM was killed by SIGKILL");
+    expect(Date.now() - startedAt).toBeLessThan(5_000); // promised: one second
+    process.kill(shim, "SIGKILL");
+    expect((await host.reached(lost.id, SandboxState.FAILED)).reason).toBe("the VM ended together with its shim");
+  });
+
+  it("says how a VM ended that died while no agent ran", async () => {
+    await host.start();
+    const { id } = await host.create();
+    await host.end("SIGKILL");
+    process.kill((await host.processesOf(id)).vmm, "SIGKILL");
+    await setTimeout(500);
+    await host.start();
+    expect(await host.get(id)).toMatchObject({
+      state: SandboxState.FAILED,
+      reason: "while the host agent was away, the VM was killed by SIGKILL",
+    });
+  });
+
+  it(
+    "is finished or undone by the next one, at every durable step of create, pause, resume and destroy",
+    async () => {
+      const places = await durableSteps();
+      expect(places.length).toBeGreaterThan(30);
+      const step = full ? 1 : places.length / SAMPLE;
+      const offset = full ? 0 : Math.floor(Math.random() * step);
+      const tried = Array.from(
+        { length: full ? places.length : SAMPLE },
+        (_, n) => places[Math.floor(offset + n * step)],
+      );
+      let died = 0;
+      for (const place of tried as string[]) {
+        try {
+          died += (await killedAt(place)) ? 1 : 0;
+        } catch (error) {
+          throw new Error(`killed at ${place}: ${String(error)}\n${host.log.slice(-20).join("\n")}`, { cause: error });
+        }
+      }
+      expect(died).toBeGreaterThan(tried.length / 2); // steps of the pool behind it may come earlier or later
+    },
+    full ? 3_600_000 : 240_000,
+  );
+});
+
+/** Everything durable that one life of a sandbox does, as `name=kill@N`, found by tracing it. */
+async function durableSteps(): Promise<string[]> {
+  const trace = `${host.directory}/trace`;
+  await host.start({ WRENN_FAILPOINT_TRACE: trace });
+  const skip = (await readFile(trace, "utf8")).trim().split("\n").length;
+  await life(newId("sb"));
+  const passed = (await readFile(trace, "utf8")).trim().split("\n");
+  await host.end();
+  await rm(trace);
+  const passes = new Map<string, number>();
+  return passed.flatMap((name, at) => {
+    passes.set(name, (passes.get(name) ?? 0) + 1);
+    return at < skip ? [] : [`${name}=kill@${passes.get(name)}`];
+  });
+}
+
+async function life(id: string): Promise<void> {
+  const sandbox = await host.create({ id });
+  await host.shell(sandbox, "echo kept > /root/file; sync");
+  await host.client.pauseSandbox(id, 1);
+  await host.client.resumeSandbox({ id, incarnation: 2n });
+  await host.client.destroySandbox(id);
+}
+
+/** One life that is cut at a place; true when the agent died there. */
+async function killedAt(place: string): Promise<boolean> {
+  const id = newId("sb");
+  await host.start({ WRENN_FAILPOINTS: place }).catch(() => undefined); // the pool of slots comes to it first
+  const finished = await life(id).then(
+    () => true,
+    () => false,
+  );
+  if (!finished) await expect.poll(() => host.alive).toBe(false); // nothing else may end a life
+  const died = !host.alive;
+  await host.end("SIGKILL");
+  await host.start();
+  const left = await host.get(id);
+  if (left !== undefined) {
+    expect([SandboxState.RUNNING, SandboxState.PAUSED]).toContain(left.state);
+    const running =
+      left.state === SandboxState.RUNNING
+        ? left
+        : (await host.client.resumeSandbox({ id, incarnation: left.incarnation + 1n })).sandbox;
+    const { incarnation = 0n } = running ?? {};
+    expect(await host.shell({ id, incarnation }, "cat /root/file 2>/dev/null || echo none")).toMatch(/^(kept|none)$/);
+    await host.client.destroySandbox(id);
+  }
+  await host.end();
+  return died;
+}
