@@ -1,7 +1,8 @@
 /** The agent's own death: whatever it was doing, the next one adopts, finishes or undoes it, and nothing leaks. */
 import { readFile, rm } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { hostagent } from "@wrenn/protocol";
 import { newId } from "../../apps/control-plane/src/database/ids.ts";
 import { leakGate } from "../leaks/gate.ts";
 import { AgentHost, SandboxState } from "./agent-process.ts";
@@ -122,21 +123,23 @@ async function killedAt(place: string): Promise<boolean> {
     () => true,
     () => false,
   );
-  if (!finished) await expect.poll(() => host.alive).toBe(false); // nothing else may end a life
+  if (!finished) await vi.waitUntil(() => !host.alive); // nothing else may end a life
   const died = !host.alive;
   await host.end("SIGKILL");
   await host.start();
   const left = await host.get(id);
-  if (left !== undefined) {
-    expect([SandboxState.RUNNING, SandboxState.PAUSED]).toContain(left.state);
-    const running =
-      left.state === SandboxState.RUNNING
-        ? left
-        : (await host.client.resumeSandbox({ id, incarnation: left.incarnation + 1n })).sandbox;
-    const { incarnation = 0n } = running ?? {};
-    expect(await host.shell({ id, incarnation }, "cat /root/file 2>/dev/null || echo none")).toMatch(/^(kept|none)$/);
-    await host.client.destroySandbox(id);
-  }
+  if (left !== undefined) await useAndDestroy(left);
   await host.end();
   return died;
+}
+
+/** A sandbox that is left must be usable: as it is, or after a resume. */
+async function useAndDestroy({ id, incarnation, state }: hostagent.Sandbox): Promise<void> {
+  if (state !== SandboxState.RUNNING && state !== SandboxState.PAUSED)
+    throw new Error(`it was left ${SandboxState[state]}`);
+  const next = state === SandboxState.PAUSED ? incarnation + 1n : incarnation;
+  if (state === SandboxState.PAUSED) await host.client.resumeSandbox({ id, incarnation: next });
+  const file = await host.shell({ id, incarnation: next }, "cat /root/file 2>/dev/null || echo none");
+  if (file !== "kept" && file !== "none") throw new Error(`its file holds ${file}`);
+  await host.client.destroySandbox(id);
 }

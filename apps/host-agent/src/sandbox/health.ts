@@ -6,7 +6,7 @@
  */
 import { setTimeout } from "node:timers/promises";
 import { probeGuest } from "../envd/probe.ts";
-import { readCpuSeconds } from "../vmm/process-usage.ts";
+import { readCpuDemandSeconds } from "../vmm/process-usage.ts";
 import type { Entry, Health } from "./entry.ts";
 import { viewOf } from "./entry.ts";
 import type { LiveGuest } from "./lifecycle.ts";
@@ -53,7 +53,7 @@ export class HealthMonitor {
   /** Asks one guest until it answers, or is no longer served. */
   async #follow(entry: Entry, guest: LiveGuest): Promise<void> {
     const startedAt = performance.now();
-    let atWork = await readCpuSeconds(guest.vm.pid);
+    let atWork = await readCpuDemandSeconds(guest.vm.pid);
     for (;;) {
       const askedAt = performance.now();
       const result = await probeGuest(guest.slot.hostAddress, PROBE_DEADLINE_MS);
@@ -61,8 +61,8 @@ export class HealthMonitor {
       if (result === "answers") return this.#tell(entry, "responsive");
       if (performance.now() - askedAt < 1_000)
         await setTimeout(1_000, undefined, { signal: this.#stopping.signal, ref: false }); // it refused at once
-      const now = await readCpuSeconds(guest.vm.pid);
-      const share = (((now ?? 0) - (atWork ?? 0)) * 1_000) / (performance.now() - askedAt);
+      const now = await readCpuDemandSeconds(guest.vm.pid);
+      const share = ((now - atWork) * 1_000) / (performance.now() - askedAt);
       atWork = now;
       const dead = result === "silent" && performance.now() - startedAt >= SILENCE_MS;
       this.#tell(entry, share >= BUSY_SHARE && !dead ? "busy" : "unresponsive");

@@ -1,5 +1,5 @@
 /** What a VM's process uses, as the kernel counts it (proc_pid_stat(5), proc_pid_smaps_rollup(5)). */
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 
 /** Ticks per second of /proc's times: USER_HZ, 100 on every architecture that we run on. */
 const TICKS_PER_SECOND = 100;
@@ -15,9 +15,20 @@ export interface ProcessUsage {
   anonymousBytes: number;
 }
 
-/** CPU time used so far, seconds; undefined when the process has ended. */
-export async function readCpuSeconds(pid: number): Promise<number | undefined> {
-  return (await readStat(pid))?.cpuSeconds;
+/**
+ * CPU time that the process has asked for so far, seconds: what its threads got and what they waited for
+ * on a busy host. 0 when the process has ended. https://docs.kernel.org/scheduler/sched-stats.html
+ */
+export async function readCpuDemandSeconds(pid: number): Promise<number> {
+  const tasks = `/proc/${pid}/task`;
+  const times = await Promise.all(
+    (await readdir(tasks).catch(() => [])).map(async (task) => {
+      const text = await readFile(`${tasks}/${task}/schedstat`, "utf8").catch(() => "0 0 0");
+      const [ran = 0, waited = 0] = text.split(" ").map(Number);
+      return ran + waited;
+    }),
+  );
+  return times.reduce((sum, nanoseconds) => sum + nanoseconds, 0) / 1e9;
 }
 
 /** Undefined when the process has ended. */
