@@ -29,17 +29,14 @@ export async function listFiles(directories: readonly string[]): Promise<string[
   );
 }
 
-/**
- * Cgroups of any hierarchy whose name, or that of one above them, starts with "wrenn"; but for the one above all VMs,
- * which the first of them makes and nobody removes (docs/reference/shim.md).
- */
+/** Cgroups of any hierarchy whose name, or that of one above them, starts with "wrenn". */
 export async function listCgroups(): Promise<string[]> {
   return readMounts()
     .filter(({ type }) => type === "cgroup" || type === "cgroup2")
     .flatMap(({ place }) => below(place))
     .filter((entry) => entry.isDirectory())
     .map((entry) => `${entry.parentPath}/${entry.name}`)
-    .filter((path) => path.includes("/wrenn") && !path.endsWith("/wrenn"));
+    .filter((path) => path.includes("/wrenn"));
 }
 
 /** The fields of proc_pid_mountinfo(5) that tell a mount. */
