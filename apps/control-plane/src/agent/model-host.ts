@@ -36,6 +36,8 @@ export interface ModelHostOptions {
 
 export class ModelHost {
   readonly sandboxes = new Map<string, hostagent.Sandbox>();
+  /** Builds that were made of sandboxes, by id. */
+  readonly builds = new Map<string, hostagent.TemplateBuild>();
   /** Ids that the control plane asked to destroy while they existed, in order, with the state they had. */
   readonly destroyed: { id: string; state: hostagent.SandboxState }[] = [];
   /** For the next calls that change a sandbox, in order; undefined: none. */
@@ -182,6 +184,18 @@ export class ModelHost {
       destroySandbox: (request) => this.#execute(() => this.#destroy(request)),
       pauseSandbox: (request) => this.#execute(() => this.#pause(request)),
       resumeSandbox: (request) => this.#execute(() => this.#resume(request)),
+      forkSandbox: (request) => this.#execute(() => this.#fork(request)),
+      snapshotSandbox: (request) => this.#execute(() => this.#snapshot(request)),
+      listTemplateBuilds: () => ({ builds: [...this.builds.values()] }),
+      deleteTemplateBuild: ({ buildId }) =>
+        this.#execute(() => {
+          this.builds.delete(buildId);
+          return { deferred: [...this.sandboxes.values()].some((sandbox) => sandbox.templateBuildId === buildId) };
+        }),
+      verifyTemplateBuild: ({ buildId }) => {
+        if (!this.builds.has(buildId)) throw refusal(Code.NotFound, "not_found", `Cannot find build ${buildId}`);
+        return { files: [{ name: "mem", bytes: 1n, intact: true }] };
+      },
       setSandboxDeadline: ({ id, incarnation, deadline }) => {
         const sandbox = this.#current(id, incarnation);
         if (sandbox.state !== SandboxState.RUNNING)
@@ -199,7 +213,8 @@ export class ModelHost {
       if (present.incarnation === request.incarnation) return { sandbox: present };
       throw refusal(Code.FailedPrecondition, "stale_incarnation", "Cannot create: another incarnation exists");
     }
-    if (!this.#options.templates.some(({ buildId }) => buildId === request.templateBuildId)) {
+    const known = this.#options.templates.some(({ buildId }) => buildId === request.templateBuildId);
+    if (!known && !this.builds.has(request.templateBuildId)) {
       throw refusal(Code.NotFound, "not_found", `Cannot find build ${request.templateBuildId}`);
     }
     const { id, incarnation, templateBuildId, resources, deadline } = request;
@@ -214,6 +229,40 @@ export class ModelHost {
     this.sandboxes.set(id, sandbox);
     this.#tell(sandbox);
     return { sandbox };
+  }
+
+  #fork({ id, incarnation, children }: hostagent.ForkSandboxRequest) {
+    const source = this.#current(id, incarnation);
+    if (source.state !== SandboxState.RUNNING && source.state !== SandboxState.PAUSED)
+      throw refusal(Code.FailedPrecondition, "invalid_state", "Cannot fork: it neither runs nor is paused");
+    const made = children.map((child) => {
+      const sandbox = create(hostagent.SandboxSchema, {
+        id: child.id,
+        incarnation: child.incarnation,
+        templateBuildId: source.templateBuildId,
+        state: SandboxState.RUNNING,
+        ...(source.resources === undefined ? {} : { resources: source.resources }),
+        ...(child.deadline === undefined ? {} : { deadline: child.deadline }),
+      });
+      this.sandboxes.set(child.id, sandbox);
+      this.#tell(sandbox);
+      return sandbox;
+    });
+    return { children: made };
+  }
+
+  #snapshot({ id, incarnation, buildId, name }: hostagent.SnapshotSandboxRequest) {
+    const source = this.#current(id, incarnation);
+    if (source.state !== SandboxState.RUNNING && source.state !== SandboxState.PAUSED)
+      throw refusal(Code.FailedPrecondition, "invalid_state", "Cannot snapshot: it neither runs nor is paused");
+    const build = create(hostagent.TemplateBuildSchema, {
+      buildId,
+      name,
+      ...(source.resources === undefined ? {} : { resources: source.resources }),
+      sizeBytes: 4_096n,
+    });
+    this.builds.set(buildId, build);
+    return { build };
   }
 
   #destroy({ id, incarnation }: hostagent.DestroySandboxRequest) {

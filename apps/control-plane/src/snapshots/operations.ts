@@ -14,7 +14,7 @@ export const snapshotOperations: Operations = {
     description:
       "The sandbox stops only for what changed, and goes on. Sandboxes made from the template go on where it was: memory, processes, files.",
     usesHost: true,
-    errors: ["not_found", "invalid_state", "conflict", "already_exists", "stale_incarnation", "forbidden"],
+    errors: ["not_found", "invalid_state", "conflict", "already_exists", "stale_incarnation", "incompatible_snapshot"],
     request: {
       query: { overwrite: true },
       body: { sandbox_id: SANDBOX_EXAMPLE.id, name: params.name },
@@ -41,7 +41,6 @@ export const snapshotOperations: Operations = {
     tag: "Snapshots",
     summary: "Read a snapshot's files and compare their checksums",
     usesHost: true,
-    errors: ["unsupported"],
     request: { params },
     answers: {
       200: {

@@ -19,7 +19,6 @@ import { cutPage, decodeCursor } from "../http/cursor.ts";
 import { findSandbox } from "../sandboxes/find.ts";
 import { viewOf as sandboxView } from "../sandboxes/view.ts";
 import type { Services } from "../services.ts";
-import { unknownTemplate } from "../templates/unknown-template.ts";
 import { KINDS, viewOf } from "../templates/view.ts";
 
 export const snapshotRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (app, { services }) => {
@@ -69,10 +68,9 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ services: Services }> =
       const { teamId } = callerOf(request);
       const { name } = request.params;
       const template = await templates.find(teamId, name);
-      if (template === undefined) throw await unknownTemplate(templates, teamId, name);
-      if (template.kind !== "snapshot") {
-        throw new WrennError("unsupported", `Cannot verify the template ${name}: it was not made of a sandbox`, {
-          hint: "GET /v1/snapshots lists those that were",
+      if (template?.kind !== "snapshot") {
+        throw new WrennError("not_found", `Cannot find a snapshot ${JSON.stringify(name)}`, {
+          hint: "GET /v1/snapshots lists those of your team",
         });
       }
       return await snapshots.verify(template, request.id);
