@@ -1,6 +1,6 @@
 //! The envelope of streamed messages: one flag byte, a big-endian 32-bit length, the message.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use super::Error;
 
@@ -11,16 +11,17 @@ const HEADER: usize = 5;
 
 /// One envelope around `message`.
 pub fn encode(flags: u8, message: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(HEADER + message.len());
+    let mut frame = Vec::with_capacity(HEADER + message.len());
     put_header(&mut frame, flags, message.len());
-    frame.put_slice(message);
-    frame.freeze()
+    frame.extend_from_slice(message);
+    frame.into()
 }
 
 /// Appends the header of an envelope whose message has `length` bytes.
-pub fn put_header(frame: &mut BytesMut, flags: u8, length: usize) {
-    frame.put_u8(flags);
-    frame.put_u32(u32::try_from(length).expect("a message is far below 4 GiB"));
+pub fn put_header(frame: &mut Vec<u8>, flags: u8, length: usize) {
+    let length = u32::try_from(length).expect("a message is far below 4 GiB");
+    frame.push(flags);
+    frame.extend_from_slice(&length.to_be_bytes());
 }
 
 /// Takes envelopes out of bytes that arrive in pieces of any size.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::handle::Life;
-use super::messages::{data_frame, end_frame, keepalive_frame, start_frame};
+use super::messages::{data_frames, end_frame, keepalive_frame, start_frame};
 use super::output::Follower;
 use crate::connect::stream::Messages;
 use crate::connect::{Code, Error};
@@ -23,8 +23,8 @@ pub async fn follow(
         if lifetime && life.expired.get() {
             return Err(Error::deadline());
         }
-        if let Some(frame) = follower.take(data_frame) {
-            messages.send_frame(frame).await;
+        if let Some(frames) = data_frames(&follower) {
+            messages.send_frame(frames).await;
             continue;
         }
         if follower.is_cut() {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use base64_simd::{AsOut, STANDARD};
-use bytes::{BufMut, Bytes, BytesMut};
+use base64_simd::STANDARD;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::end::End;
-use super::output::{Chunk, Kind};
+use super::output::{Chunk, Follower, KINDS, Kind, PIPE_CHUNK, PTY_CHUNK};
 use super::signal::SignalName;
 use crate::connect::frame;
 use crate::connect::json::{Base64Bytes, Uint64, or_default};
@@ -168,8 +168,29 @@ pub fn keepalive_frame() -> Bytes {
     frame::encode(0, br#"{"event":{"keepalive":{}}}"#)
 }
 
-/// The envelope of a `data` event, written without a detour: this is where output's speed is decided.
-pub fn data_frame(chunk: &Chunk) -> Bytes {
+/// How many bytes of output go into one piece of the stream, some envelopes together.
+const PIECE: usize = 4 * PIPE_CHUNK;
+
+/// Envelopes of `data` events with what is there to be taken; `None` when that is nothing. Written
+/// without a detour: this is where output's speed is decided.
+pub fn data_frames(follower: &Follower) -> Option<Bytes> {
+    let mut rest = follower.waiting().min(PIECE);
+    if rest == 0 {
+        return None;
+    }
+    let envelopes = KINDS.len() + rest / PTY_CHUNK;
+    let mut frames = Vec::with_capacity(STANDARD.encoded_length(rest) + 96 * envelopes);
+    while rest > 0 {
+        let taken = follower.take(|chunk| {
+            put_data_frame(&mut frames, chunk);
+            chunk.bytes.len()
+        });
+        rest = rest.saturating_sub(taken.unwrap_or(rest));
+    }
+    Some(frames.into())
+}
+
+fn put_data_frame(frames: &mut Vec<u8>, chunk: &Chunk) {
     let name = match chunk.kind {
         Kind::Stdout => "stdout",
         Kind::Stderr => "stderr",
@@ -177,16 +198,11 @@ pub fn data_frame(chunk: &Chunk) -> Bytes {
     };
     let before = format!(r#"{{"event":{{"data":{{"{name}":""#);
     let after = format!(r#"","offset":"{}"}}}}}}"#, chunk.offset);
-    let encoded = STANDARD.encoded_length(chunk.bytes.len());
-    let length = before.len() + encoded + after.len();
-    let mut message = BytesMut::with_capacity(5 + length);
-    frame::put_header(&mut message, 0, length);
-    message.put_slice(before.as_bytes());
-    let at = message.len();
-    message.resize(at + encoded, 0);
-    let _ = STANDARD.encode(chunk.bytes, message[at..].as_out());
-    message.put_slice(after.as_bytes());
-    message.freeze()
+    let length = before.len() + STANDARD.encoded_length(chunk.bytes.len()) + after.len();
+    frame::put_header(frames, 0, length);
+    frames.extend_from_slice(before.as_bytes());
+    STANDARD.encode_append(chunk.bytes, frames);
+    frames.extend_from_slice(after.as_bytes());
 }
 
 /// The envelope of an `end` event.
@@ -237,11 +253,15 @@ mod tests {
 
     #[test]
     fn writes_data_events() {
-        let frame = data_frame(&Chunk {
-            kind: Kind::Stdout,
-            offset: 7,
-            bytes: b"hi\n",
-        });
+        let mut frame = Vec::new();
+        put_data_frame(
+            &mut frame,
+            &Chunk {
+                kind: Kind::Stdout,
+                offset: 7,
+                bytes: b"hi\n",
+            },
+        );
         assert_eq!(
             &frame[5..],
             br#"{"event":{"data":{"stdout":"aGkK","offset":"7"}}}"#

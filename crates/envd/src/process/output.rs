@@ -1,16 +1,17 @@
 //! A process's output on its way from pipes or terminal to those who follow it.
 //!
 //! Every byte goes through one bounded ring per kind of output. Followers are cursors on the rings.
-//! With none, old output is forgotten and the process never waits. A follower that falls a whole
+//! With none, old output is forgotten and the process never waits. A follower that falls half a
 //! ring behind makes the process wait, as a full pipe would; one that takes nothing at all for
 //! `STALL` is cut off, so that a dead client cannot hold a process for ever.
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
@@ -22,6 +23,8 @@ const CAPACITY: usize = 256 * 1024;
 const SMALL_CAPACITY: usize = 16 * 1024;
 const TOTAL: usize = 24 * 1024 * 1024;
 const STALL: Duration = Duration::from_secs(120);
+/// Bytes that are read at a time: each read of a full pipe wakes its writer, which costs a turn.
+const READ: usize = CAPACITY / 2;
 /// Longest chunk of a pipe's output in one event.
 pub const PIPE_CHUNK: usize = 32 * 1024;
 /// Longest chunk of a terminal's output in one event.
@@ -39,7 +42,15 @@ pub enum Kind {
 
 pub const KINDS: [Kind; 3] = [Kind::Stdout, Kind::Stderr, Kind::Pty];
 
-/// All bytes that all processes keep; shared by their outputs.
+fn max_chunk(kind: Kind) -> usize {
+    if kind == Kind::Pty {
+        PTY_CHUNK
+    } else {
+        PIPE_CHUNK
+    }
+}
+
+/// The memory that all processes' output takes; shared by their outputs.
 #[derive(Default)]
 pub struct Budget(Cell<usize>);
 
@@ -102,36 +113,41 @@ impl Output {
         self.abandon.notify_waiters();
     }
 
-    /// Forgets what is kept.
-    pub fn clear(&self) {
-        for ring in self.rings.borrow_mut().iter_mut() {
-            self.budget.0.set(self.budget.0.get() - ring.kept());
-            ring.clear();
+    /// Forgets what is kept, but nothing that a follower has yet to take.
+    pub fn forget(&self) {
+        for kind in KINDS {
+            let needed = self.needed(kind);
+            self.change(kind, |ring| {
+                if needed >= ring.end() {
+                    ring.clear();
+                }
+            });
         }
     }
 
-    /// How many bytes are kept.
-    pub fn kept(&self) -> usize {
-        self.rings.borrow().iter().map(Ring::kept).sum()
+    /// To be called when nothing more will come: gives back what memory is not needed.
+    pub fn compact(&self) {
+        for kind in KINDS {
+            self.change(kind, Ring::compact);
+        }
+    }
+
+    /// How much memory is in use, in bytes.
+    pub fn held(&self) -> usize {
+        self.rings.borrow().iter().map(Ring::held).sum()
     }
 
     /// Reads a pipe or terminal until its end.
     pub async fn read_until_end(&self, kind: Kind, source: &AsyncFd<OwnedFd>) {
-        let mut buffer = vec![
-            0;
-            if kind == Kind::Pty {
-                PTY_CHUNK
-            } else {
-                PIPE_CHUNK
-            }
-        ];
         let mut last_words = LAST_WORDS;
         loop {
-            match rustix::io::read(source, &mut buffer) {
+            match self
+                .fill(kind, |room| rustix::io::readv(source, room))
+                .await
+            {
                 // A terminal ends with EIO when its last holder closes it.
-                Ok(0) | Err(rustix::io::Errno::IO) => return,
+                Ok(0) | Err(Errno::IO) => return,
                 Ok(length) => {
-                    self.push(kind, &buffer[..length]).await;
                     if self.abandoned.get() {
                         last_words = last_words.saturating_sub(length);
                         if last_words == 0 {
@@ -141,7 +157,7 @@ impl Output {
                     // A flood of output must not keep other tasks from running.
                     tokio::task::consume_budget().await;
                 }
-                Err(rustix::io::Errno::AGAIN) => {
+                Err(Errno::AGAIN) => {
                     let abandoned = self.abandon.notified();
                     if self.abandoned.get() {
                         return;
@@ -154,7 +170,7 @@ impl Output {
                         () = abandoned => {}
                     }
                 }
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 Err(error) => {
                     eprintln!(
                         "envd: Cannot read a process's output: {}",
@@ -166,12 +182,15 @@ impl Output {
         }
     }
 
-    async fn push(&self, kind: Kind, bytes: &[u8]) {
+    /// Adds what `read` puts into the room that it is given, as soon as there is room.
+    async fn fill<Read>(&self, kind: Kind, read: Read) -> Result<usize, Errno>
+    where
+        Read: Fn(&mut [IoSliceMut<'_>]) -> Result<usize, Errno>,
+    {
         loop {
             let taken = self.taken.notified();
-            if self.try_push(kind, bytes) {
-                self.added.notify_waiters();
-                return;
+            if let Some(result) = self.try_fill(kind, &read) {
+                return result;
             }
             if tokio::time::timeout(STALL, taken).await.is_err() {
                 self.cut_slowest(kind);
@@ -179,25 +198,39 @@ impl Output {
         }
     }
 
-    /// Adds `bytes` unless a follower has yet to take a whole ring.
-    fn try_push(&self, kind: Kind, bytes: &[u8]) -> bool {
+    /// `None` while a follower has yet to take almost a whole ring.
+    fn try_fill<Read>(&self, kind: Kind, read: Read) -> Option<Result<usize, Errno>>
+    where
+        Read: Fn(&mut [IoSliceMut<'_>]) -> Result<usize, Errno>,
+    {
         let needed = self.needed(kind);
-        let mut rings = self.rings.borrow_mut();
-        let ring = &mut rings[kind as usize];
         let capacity = if self.budget.0.get() > TOTAL {
             SMALL_CAPACITY
         } else {
             CAPACITY
         };
-        if ring.end().saturating_sub(needed) >= capacity as u64 {
-            return false;
+        let result = self.change(kind, |ring| {
+            let result = read(&mut ring.room(READ, capacity, needed)?);
+            if let Ok(length) = result {
+                ring.filled(length);
+            }
+            Some(result)
+        });
+        if matches!(result, Some(Ok(1..))) {
+            self.added.notify_waiters();
         }
-        let before = ring.kept();
-        ring.push(bytes, capacity, needed);
+        result
+    }
+
+    /// Changes a ring, and what all together hold accordingly.
+    fn change<T>(&self, kind: Kind, change: impl FnOnce(&mut Ring) -> T) -> T {
+        let ring = &mut self.rings.borrow_mut()[kind as usize];
+        let before = ring.held();
+        let result = change(ring);
         self.budget
             .0
-            .set(self.budget.0.get() + ring.kept() - before);
-        true
+            .set(self.budget.0.get() + ring.held() - before);
+        result
     }
 
     /// The smallest offset that a follower has yet to take.
@@ -226,7 +259,7 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        self.clear();
+        self.budget.0.set(self.budget.0.get() - self.held());
     }
 }
 
@@ -251,16 +284,23 @@ pub struct Chunk<'a> {
 }
 
 impl Follower {
+    /// How many bytes are there to be taken.
+    pub fn waiting(&self) -> usize {
+        let rings = self.output.rings.borrow();
+        let waiting = KINDS.map(|kind| {
+            let ring = &rings[kind as usize];
+            let position = self.cursor.positions[kind as usize].get();
+            (ring.end() - position.clamp(ring.start(), ring.end())) as usize
+        });
+        waiting.iter().sum()
+    }
+
     /// What `encode` makes of the next piece that is there; `None` when all was taken.
     pub fn take<T>(&self, encode: impl FnOnce(&Chunk) -> T) -> Option<T> {
         let rings = self.output.rings.borrow();
         for kind in KINDS {
             let position = &self.cursor.positions[kind as usize];
-            let max = if kind == Kind::Pty {
-                PTY_CHUNK
-            } else {
-                PIPE_CHUNK
-            };
+            let max = max_chunk(kind);
             let (offset, bytes) = rings[kind as usize].read(position.get(), max);
             if bytes.is_empty() {
                 continue;
@@ -268,7 +308,7 @@ impl Follower {
             let chunk = Chunk {
                 kind,
                 offset,
-                bytes: whole_characters(bytes, max),
+                bytes: whole_characters(&bytes, max),
             };
             let encoded = encode(&chunk);
             position.set(offset + chunk.bytes.len() as u64);
@@ -334,20 +374,52 @@ mod tests {
         assert_eq!(whole_characters(&[0x80; 8], 8).len(), 8);
     }
 
+    async fn push(output: &Output, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let read = |room: &mut [IoSliceMut]| {
+                let mut length = 0;
+                for slice in room {
+                    let piece = slice.len().min(bytes.len() - length);
+                    slice[..piece].copy_from_slice(&bytes[length..length + piece]);
+                    length += piece;
+                }
+                Ok(length)
+            };
+            let length = output.fill(Kind::Stdout, read).await.expect("room");
+            bytes = &bytes[length..];
+        }
+    }
+
     #[tokio::test]
     async fn a_process_without_followers_never_waits() {
         let output = Rc::new(Output::new(Rc::default()));
         for _ in 0..64 {
-            output.push(Kind::Stdout, &[b'x'; PIPE_CHUNK]).await;
+            push(&output, &[b'x'; PIPE_CHUNK]).await;
         }
-        assert_eq!(output.kept(), CAPACITY);
+        assert_eq!(output.held(), CAPACITY);
         let late = output.follow([Some(0), None, None]);
         assert_eq!(
             late.take(|chunk| chunk.offset).expect("kept"),
             (64 * PIPE_CHUNK - CAPACITY) as u64
         );
-        output.clear();
+        output.forget();
+        assert_eq!(output.held(), CAPACITY, "the follower has yet to take it");
+        drop(late);
+        output.forget();
         assert_eq!(output.budget.0.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_takes_little_more_memory() {
+        let output = Rc::new(Output::new(Rc::default()));
+        output.compact();
+        assert_eq!(output.held(), 0);
+        push(&output, b"a few words").await;
+        assert_eq!(output.budget.0.get(), 4096);
+        output.compact();
+        assert_eq!(output.budget.0.get(), 11);
+        let late = output.follow([Some(2), None, None]);
+        assert_eq!(late.take(|chunk| chunk.bytes.len()), Some(9));
     }
 
     #[tokio::test(start_paused = true)]
@@ -356,7 +428,7 @@ mod tests {
         let slow = output.follow([None; 3]);
         let mut taken = 0;
         for _ in 0..16 {
-            output.push(Kind::Stdout, &[b'x'; PIPE_CHUNK]).await;
+            push(&output, &[b'x'; PIPE_CHUNK]).await;
         }
         assert!(slow.is_cut());
         while let Some(length) = slow.take(|chunk| chunk.bytes.len()) {

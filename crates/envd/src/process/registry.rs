@@ -83,13 +83,13 @@ impl Processes {
         if ended.len() > MAX_ENDED {
             ended.pop_front();
         }
-        let mut kept: usize = ended.iter().map(|(_, life)| life.output.kept()).sum();
+        let mut kept: usize = ended.iter().map(|(_, life)| life.output.held()).sum();
         for (_, oldest) in ended.iter() {
             if kept <= MAX_ENDED_OUTPUT {
                 break;
             }
-            kept -= oldest.output.kept();
-            oldest.output.clear();
+            kept -= oldest.output.held();
+            oldest.output.forget();
         }
     }
 

@@ -25,6 +25,7 @@ pub async fn supervise(
 ) {
     run(&process, sources, deadline).await;
     let life = Rc::clone(&process.life);
+    life.output.compact();
     let end = processes
         .oom_log
         .explain(&process, wait(&process.pidfd, WaitIdOptions::NOWAIT));
