@@ -7,7 +7,12 @@ import websocket from "@fastify/websocket";
 import { fastify, type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { REQUEST_ID_HEADER } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
-import { requireApiKey } from "./auth/authenticate.ts";
+import { recordActions } from "./audit/record.ts";
+import { auditRoutes } from "./audit/routes.ts";
+import { classifyRoutes } from "./auth/access.ts";
+import { apiKeyRoutes } from "./auth/api-key-routes.ts";
+import { authenticateRequests } from "./auth/authenticate.ts";
+import { authRoutes } from "./auth/routes.ts";
 import { execRoutes } from "./exec/routes.ts";
 import { MAX_FRAME_BYTES } from "./exec/exec-session.ts";
 import { execStreamRoutes } from "./exec/stream-routes.ts";
@@ -17,12 +22,16 @@ import { refuseWhileClosing } from "./http/closing.ts";
 import { answerErrors, sendError, toApiError } from "./http/errors.ts";
 import { requestIdOf } from "./http/request-id.ts";
 import { compileValidator } from "./http/validation.ts";
+import { quotaRoutes } from "./quotas/routes.ts";
 import { sandboxRoutes } from "./sandboxes/routes.ts";
 import { OPERATIONS } from "./openapi/operations.ts";
 import { documentRoutes } from "./openapi/registry.ts";
 import { openapiRoutes } from "./openapi/routes.ts";
 import type { Services } from "./services.ts";
 import { snapshotRoutes } from "./snapshots/routes.ts";
+import { invitationRoutes } from "./teams/invitation-routes.ts";
+import { memberRoutes } from "./teams/member-routes.ts";
+import { teamRoutes } from "./teams/routes.ts";
 import { templateRoutes } from "./templates/routes.ts";
 
 const BODY_LIMIT_BYTES = 1_048_576;
@@ -31,12 +40,15 @@ export interface AppOptions {
   services: Services;
   version: string;
   log: FastifyBaseLogger;
+  /** Addresses whose X-Forwarded-For is believed. */
+  trustedProxies: string[];
 }
 
-export async function buildApp({ services, version, log }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp({ services, version, log, trustedProxies }: AppOptions): Promise<FastifyInstance> {
   const app = fastify({
     loggerInstance: log,
     genReqId: requestIdOf,
+    trustProxy: trustedProxies.length > 0 ? trustedProxies : false,
     bodyLimit: BODY_LIMIT_BYTES,
     // an upload or a stream may take as long as it likes; headers may not
     requestTimeout: 0,
@@ -66,7 +78,16 @@ export async function buildApp({ services, version, log }: AppOptions): Promise<
   await app.register(healthRoutes, { services, version });
   await app.register(
     async (v1) => {
-      requireApiKey(v1, { keys: services.keys, use: services.keyUse });
+      classifyRoutes(v1);
+      authenticateRequests(v1, services.authenticator);
+      recordActions(v1, services.audit);
+      await v1.register(authRoutes, { services });
+      await v1.register(apiKeyRoutes, { services });
+      await v1.register(teamRoutes, { services });
+      await v1.register(memberRoutes, { services });
+      await v1.register(invitationRoutes, { services });
+      await v1.register(quotaRoutes, { services });
+      await v1.register(auditRoutes, { services });
       await v1.register(sandboxRoutes, { services });
       await v1.register(execRoutes, { services });
       await v1.register(execStreamRoutes, { services });

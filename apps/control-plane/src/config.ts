@@ -2,7 +2,14 @@
 import { join, resolve } from "node:path";
 import { Type } from "typebox";
 import { defineConfig } from "@wrenn/config";
+import { WrennError } from "@wrenn/errors";
 import { embeddedDatabaseUrl } from "@wrenn/postgres";
+import type { SignUpPolicy } from "./auth/login.ts";
+import { parseSecrets, type SessionSecrets } from "./auth/session-secrets.ts";
+import type { Limits } from "./quotas/quotas.ts";
+
+/** Of every team that has no quota of its own. */
+const Limit = Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }));
 
 const definition = defineConfig({
   WRENN_DIR: Type.String({ default: "/var/lib/wrenn" }),
@@ -10,6 +17,14 @@ const definition = defineConfig({
   WRENN_PORT: Type.Integer({ default: 7780, minimum: 0, maximum: 65_535 }),
   WRENN_AGENT_SOCKET: Type.Optional(Type.String()),
   DATABASE_URL: Type.Optional(Type.String()),
+  WRENN_MODE: Type.Enum(["local", "production"], { default: "local" }),
+  WRENN_JWT_SECRET: Type.Optional(Type.String()),
+  WRENN_SIGNUP: Type.Enum(["open", "invitation"], { default: "open" }),
+  WRENN_TRUSTED_PROXIES: Type.Optional(Type.String()),
+  WRENN_TEAM_MAX_RUNNING_SANDBOXES: Limit,
+  WRENN_TEAM_MAX_VCPUS: Limit,
+  WRENN_TEAM_MAX_MEMORY_MB: Limit,
+  WRENN_TEAM_MAX_SNAPSHOT_BYTES: Limit,
   WRENN_LOG_LEVEL: Type.Enum(["debug", "info", "warn", "error"], { default: "info" }),
   WRENN_READY_FD: Type.Optional(Type.Integer({ minimum: 3 })),
   WRENN_RECONCILE_INTERVAL_SEC: Type.Integer({ default: 30, minimum: 1, maximum: 3_600 }),
@@ -24,6 +39,13 @@ export interface Config {
   agentTokenFile: string;
   apiKeyFile: string;
   databaseUrl: string;
+  /** Undefined: generated, and kept in `sessionSecretsFile`. */
+  sessionSecrets: SessionSecrets | undefined;
+  sessionSecretsFile: string;
+  signUpPolicy: SignUpPolicy;
+  /** Addresses whose X-Forwarded-For is believed. */
+  trustedProxies: string[];
+  teamLimits: Limits;
   logLevel: "debug" | "info" | "warn" | "error";
   readyFd: number | undefined;
   reconcileIntervalMs: number;
@@ -34,6 +56,11 @@ export interface Config {
 export function readConfig(env: NodeJS.ProcessEnv): Config {
   const values = definition.parse(env);
   const stateDirectory = resolve(values.WRENN_DIR);
+  if (values.WRENN_JWT_SECRET === undefined && values.WRENN_MODE === "production") {
+    throw new WrennError("invalid_request", "Cannot start in production mode: WRENN_JWT_SECRET is not set", {
+      hint: "Make one with: openssl rand -hex 32; every control plane of the platform needs the same",
+    });
+  }
   return {
     stateDirectory,
     listenAddress: values.WRENN_LISTEN,
@@ -42,6 +69,17 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     agentTokenFile: join(stateDirectory, "secrets", "agent-token"),
     apiKeyFile: join(stateDirectory, "secrets", "api-key.json"),
     databaseUrl: values.DATABASE_URL ?? embeddedDatabaseUrl(stateDirectory),
+    sessionSecrets:
+      values.WRENN_JWT_SECRET === undefined ? undefined : parseSecrets(values.WRENN_JWT_SECRET, "WRENN_JWT_SECRET"),
+    sessionSecretsFile: join(stateDirectory, "secrets", "session-secrets"),
+    signUpPolicy: values.WRENN_SIGNUP,
+    trustedProxies: values.WRENN_TRUSTED_PROXIES?.split(",").map((part) => part.trim()) ?? [],
+    teamLimits: {
+      runningSandboxes: values.WRENN_TEAM_MAX_RUNNING_SANDBOXES,
+      vcpus: values.WRENN_TEAM_MAX_VCPUS,
+      memoryMib: values.WRENN_TEAM_MAX_MEMORY_MB,
+      snapshotBytes: values.WRENN_TEAM_MAX_SNAPSHOT_BYTES,
+    },
     logLevel: values.WRENN_LOG_LEVEL,
     readyFd: values.WRENN_READY_FD,
     reconcileIntervalMs: values.WRENN_RECONCILE_INTERVAL_SEC * 1_000,

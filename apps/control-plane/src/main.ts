@@ -30,7 +30,7 @@ async function main(): Promise<void> {
   );
   const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
   const services = await openServices(config, log);
-  const app = await buildApp({ services, version, log });
+  const app = await buildApp({ services, version, log, trustedProxies: config.trustedProxies });
   const stop = stopper(async () => {
     await app.close();
     await closeServices(services);

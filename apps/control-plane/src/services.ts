@@ -3,20 +3,30 @@ import { mkdir } from "node:fs/promises";
 import type { FastifyBaseLogger } from "fastify";
 import { AgentClient } from "./agent/agent-client.ts";
 import { AgentToken } from "./agent/token.ts";
+import { AuditStore } from "./audit/audit-store.ts";
+import { AccountStore } from "./auth/account-store.ts";
 import { ApiKeyStore } from "./auth/api-key-store.ts";
+import { Authenticator } from "./auth/authenticate.ts";
 import { ensureFirstApiKey } from "./auth/first-start.ts";
 import { KeyUse } from "./auth/key-use.ts";
+import { Login } from "./auth/login.ts";
+import { ensureSecrets } from "./auth/session-secrets.ts";
+import { SessionTokens } from "./auth/session-token.ts";
 import type { Config } from "./config.ts";
 import { connectDatabase, type Database } from "./database/connect.ts";
 import { migrate } from "./database/migrate.ts";
 import { HostMonitor, LOCAL_HOST } from "./hosts/host-monitor.ts";
 import { HostStore } from "./hosts/host-store.ts";
+import { Quotas } from "./quotas/quotas.ts";
 import { Reconciler } from "./reconciler/reconciler.ts";
 import { Lifecycle } from "./sandboxes/lifecycle.ts";
 import { Resolver } from "./sandboxes/resolver.ts";
 import { SandboxStore } from "./sandboxes/sandbox-store.ts";
 import { Snapshots } from "./snapshots/snapshots.ts";
 import { SnapshotStore } from "./snapshots/snapshot-store.ts";
+import { InvitationStore } from "./teams/invitation-store.ts";
+import { MemberStore } from "./teams/member-store.ts";
+import { TeamStore } from "./teams/team-store.ts";
 import { TemplateStore } from "./templates/template-store.ts";
 
 export interface Services {
@@ -24,6 +34,14 @@ export interface Services {
   agent: AgentClient;
   keys: ApiKeyStore;
   keyUse: KeyUse;
+  accounts: AccountStore;
+  authenticator: Authenticator;
+  login: Login;
+  members: MemberStore;
+  teams: TeamStore;
+  invitations: InvitationStore;
+  audit: AuditStore;
+  quotas: Quotas;
   sandboxes: SandboxStore;
   templates: TemplateStore;
   resolver: Resolver;
@@ -53,6 +71,12 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
     const sandboxes = new SandboxStore(database);
     const templates = new TemplateStore(database);
     const keys = new ApiKeyStore(database);
+    const keyUse = new KeyUse(keys, (error) => log.warn({ err: error }, "cannot record when keys were used"));
+    const accounts = new AccountStore(database);
+    const tokens = new SessionTokens(config.sessionSecrets ?? (await ensureSecrets(config.sessionSecretsFile)));
+    const members = new MemberStore(database);
+    const teams = new TeamStore(database);
+    const quotas = new Quotas(database, config.teamLimits);
     const resolver = new Resolver({ store: sandboxes, agent, log });
     const reconciler = new Reconciler({
       hostId,
@@ -63,13 +87,21 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
       intervalMs: config.reconcileIntervalMs,
       orphanGraceMs: config.orphanGraceMs,
     });
-    const lifecycle = new Lifecycle({ store: sandboxes, agent, resolver, log });
-    const snapshotStore = new SnapshotStore(database);
+    const lifecycle = new Lifecycle({ store: sandboxes, agent, resolver, quotas, log });
+    const snapshotStore = new SnapshotStore(database, quotas);
     return {
       database,
       agent,
       keys,
-      keyUse: new KeyUse(keys, (error) => log.warn({ err: error }, "cannot record when keys were used")),
+      keyUse,
+      accounts,
+      authenticator: new Authenticator({ keys, keyUse, accounts, tokens, members, teams }),
+      login: new Login({ accounts, tokens, signUpPolicy: config.signUpPolicy }),
+      members,
+      teams,
+      invitations: new InvitationStore(database),
+      audit: new AuditStore(database),
+      quotas,
       sandboxes,
       templates,
       resolver,

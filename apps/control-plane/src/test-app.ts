@@ -22,7 +22,7 @@ export async function startTestApp(databaseUrl: string): Promise<TestApp> {
   const config = readConfig({ WRENN_DIR: directory, DATABASE_URL: databaseUrl });
   const log = pino({ level: "silent" });
   const services = await openServices(config, log);
-  const app = await buildApp({ services, version: "1.2.3", log });
+  const app = await buildApp({ services, version: "1.2.3", log, trustedProxies: config.trustedProxies });
   const { api_key, team_id } = JSON.parse(await fs.readFile(config.apiKeyFile, "utf8")) as ApiKeyFile;
   return {
     app,

@@ -4,3 +4,5 @@ export const API_KEY_HEADER = "x-api-key";
 export const REQUEST_ID_HEADER = "x-request-id";
 /** Set on a page of a list while more follows. */
 export const NEXT_CURSOR_HEADER = "x-next-cursor";
+/** `Bearer` and the token of a session, for people who logged in. */
+export const AUTHORIZATION_HEADER = "authorization";

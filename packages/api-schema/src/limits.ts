@@ -38,6 +38,21 @@ export const LIMITS = {
   maxStdinBytes: 8_388_608,
   /** Bytes kept of each output stream of one `exec`; what comes after is dropped. */
   maxExecOutputBytes: 8_388_608,
+  maxEmailLength: 320,
+  minPasswordLength: 8,
+  maxPasswordLength: 1_024,
+  /** Of teams and API keys. */
+  maxNameLength: 128,
+  maxTeamsPerOwner: 20,
+  /** Invitations of a team that can still be accepted. */
+  maxOpenInvitations: 100,
+  maxApiKeysPerTeam: 1_000,
+  /** Ten years. */
+  maxKeyLifetimeSec: 315_360_000,
+  /** 30 days. */
+  maxInvitationLifetimeSec: 2_592_000,
+  /** A week. */
+  defaultInvitationLifetimeSec: 604_800,
   maxPageSize: 100,
   defaultPageSize: 50,
 } as const;

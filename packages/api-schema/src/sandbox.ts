@@ -1,5 +1,6 @@
 import { Type, type Static } from "typebox";
 import { LIMITS } from "./limits.ts";
+import { Timestamp } from "./timestamp.ts";
 
 /** Every state of a sandbox, in the order of a life. docs/reference/api.md describes each. */
 export const SANDBOX_STATUSES = [
@@ -25,9 +26,6 @@ export const SandboxId = Type.String({
   pattern: "^sb[0-9a-z]{20}$",
   description: "Id of a sandbox, such as sb3k9x0c2m4q8w1z7y5v6u.",
 });
-
-const Timestamp = (description: string) =>
-  Type.String({ format: "date-time", description: `${description} RFC 3339, UTC, microseconds.` });
 
 export const Metadata = Type.Record(Type.String(), Type.String({ maxLength: LIMITS.maxMetadataValueLength }), {
   propertyNames: Type.String({ minLength: 1, maxLength: LIMITS.maxMetadataKeyLength }),

@@ -21,6 +21,7 @@ export const ERROR_CATALOGUE = {
   },
   too_large: { status: 413, fault: "user", meaning: "The body or the output is larger than allowed." },
   rate_limited: { status: 429, fault: "user", meaning: "Too many requests; try again later." },
+  quota_exceeded: { status: 429, fault: "user", meaning: "The team has as much as its quota allows." },
   canceled: { status: 499, fault: "user", meaning: "The caller went away or canceled." },
   missing_requirement: { status: 400, fault: "user", meaning: "The machine lacks something that this needs." },
   needs_root: { status: 403, fault: "user", meaning: "This needs to run as root." },

@@ -40,7 +40,7 @@ describe("ensureFirstApiKey()", () => {
   it("makes a user, a team that it owns, and a key that only root can read", async () => {
     expect(await ensureFirstApiKey(database, file)).toBe(true);
     const contents = await read();
-    expect(await callerOf(contents)).toMatchObject({ teamId: contents.team_id });
+    expect(await callerOf(contents)).toMatchObject({ team_id: contents.team_id });
     expect((await fs.stat(file)).mode & 0o777).toBe(0o600);
     expect((await fs.stat(join(directory, "secrets"))).mode & 0o777).toBe(0o700);
     const members = await database.selectFrom("team_members").selectAll().execute();
@@ -68,7 +68,7 @@ describe("ensureFirstApiKey()", () => {
     await damage();
     expect(await ensureFirstApiKey(database, file)).toBe(true);
     expect(await read()).toMatchObject({ team_id });
-    expect(await callerOf(await read())).toMatchObject({ teamId: team_id });
+    expect(await callerOf(await read())).toMatchObject({ team_id });
     expect([await count("teams"), await count("users")]).toEqual([1, 1]);
   });
 
@@ -110,14 +110,14 @@ describe("KeyUse", () => {
     const keys = new ApiKeyStore(database);
     const errors: unknown[] = [];
     const use = new KeyUse(keys, (error) => errors.push(error));
-    for (let i = 0; i < 100; i++) use.record(caller?.apiKeyId ?? "");
+    for (let i = 0; i < 100; i++) use.record(caller?.id ?? "");
     const lastUsed = async () =>
       (await database.selectFrom("api_keys").select("last_used_at").executeTakeFirstOrThrow()).last_used_at;
     expect(await lastUsed()).toBeNull();
     await use.flush();
     const first = await lastUsed();
     expect(Math.abs(Date.parse(first ?? "") - Date.now())).toBeLessThan(10_000);
-    await keys.recordUse(new Map([[caller?.apiKeyId ?? "", new Date(0)]]));
+    await keys.recordUse(new Map([[caller?.id ?? "", new Date(0)]]));
     expect(await lastUsed()).toBe(first);
     expect(errors).toEqual([]);
   });

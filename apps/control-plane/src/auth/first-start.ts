@@ -6,6 +6,7 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { sql, type Transaction } from "kysely";
+import { SCOPES } from "@wrenn/api-schema";
 import { writeFileAtomic } from "@wrenn/effects";
 import type { Database } from "../database/connect.ts";
 import { newId } from "../database/ids.ts";
@@ -37,6 +38,7 @@ export async function ensureFirstApiKey(database: Database, file: string): Promi
         name: "First start",
         key_hash: hash,
         key_prefix: prefix,
+        scopes: [...SCOPES],
         created_by: null,
       })
       .execute();

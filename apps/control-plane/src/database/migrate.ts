@@ -7,9 +7,15 @@ import { WrennError } from "@wrenn/errors";
 import type { Database } from "./connect.ts";
 import * as firstSchema from "./migrations/0001-first-schema.ts";
 import * as snapshotTemplates from "./migrations/0002-snapshot-templates.ts";
+import * as accounts from "./migrations/0003-accounts.ts";
 
 /** In order; a name that was released never changes. */
-const MIGRATIONS = { "0001-first-schema": firstSchema, "0002-snapshot-templates": snapshotTemplates };
+const MIGRATIONS = {
+  "0001-first-schema": firstSchema,
+  "0002-snapshot-templates": snapshotTemplates,
+  "0003-accounts": accounts,
+};
+
 /** Their names, in order. */
 export const MIGRATION_NAMES: readonly string[] = Object.keys(MIGRATIONS);
 

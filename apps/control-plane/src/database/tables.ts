@@ -3,17 +3,22 @@
  * `migrations/`; docs/reference/database.md describes every table.
  */
 import type { ColumnType, Generated, Insertable, JSONColumnType, Selectable } from "kysely";
+import type { Role } from "@wrenn/api-schema";
 import type { SandboxState } from "../sandboxes/state.ts";
 
 /** RFC 3339, UTC, microseconds. */
 type Timestamp = ColumnType<string, string | undefined, string>;
+type NullableNumber = ColumnType<number | null, number | null | undefined, number | null>;
 type NullableTimestamp = ColumnType<string | null, string | null | undefined, string | null>;
 
 export interface Tables {
   users: UserTable;
   teams: TeamTable;
   team_members: TeamMemberTable;
+  team_invitations: TeamInvitationTable;
   api_keys: ApiKeyTable;
+  revoked_sessions: RevokedSessionTable;
+  audit_log: AuditLogTable;
   hosts: HostTable;
   templates: TemplateTable;
   template_builds: TemplateBuildTable;
@@ -26,19 +31,63 @@ interface UserTable {
   id: string;
   email: string;
   password_hash: string | null;
+  session_epoch: Generated<number>;
+  created_at: Timestamp;
+  updated_at: Timestamp;
 }
 
 interface TeamTable {
   id: string;
   name: string;
+  /** Null: what the configuration says. */
+  max_running_sandboxes: NullableNumber;
+  max_vcpus: NullableNumber;
+  max_memory_mib: NullableNumber;
+  max_snapshot_bytes: NullableNumber;
   created_at: Timestamp;
+  updated_at: Timestamp;
+  deleted_at: NullableTimestamp;
 }
 
 interface TeamMemberTable {
   team_id: string;
   user_id: string;
-  role: "owner" | "admin" | "member";
+  role: Role;
   is_default: Generated<boolean>;
+  created_at: Timestamp;
+}
+
+interface TeamInvitationTable {
+  id: string;
+  team_id: string;
+  email: string | null;
+  role: Role;
+  token_hash: Buffer;
+  created_by: string | null;
+  created_at: Timestamp;
+  expires_at: Timestamp;
+  accepted_by: string | null;
+  accepted_at: NullableTimestamp;
+}
+
+/** Ended before their time, each alone. */
+interface RevokedSessionTable {
+  id: string;
+  expires_at: Timestamp;
+}
+
+interface AuditLogTable {
+  id: Generated<number>;
+  team_id: string | null;
+  user_id: string | null;
+  api_key_id: string | null;
+  actor_name: string;
+  action: string;
+  target_id: string | null;
+  request_id: string | null;
+  address: string | null;
+  details: JSONColumnType<Record<string, unknown>>;
+  created_at: Timestamp;
 }
 
 interface ApiKeyTable {

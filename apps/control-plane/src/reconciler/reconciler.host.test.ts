@@ -14,12 +14,13 @@ import { hostagent } from "@wrenn/protocol";
 import { AgentClient } from "../agent/agent-client.ts";
 import { ModelHost, type Fault } from "../agent/model-host.ts";
 import { AgentToken } from "../agent/token.ts";
-import type { Caller } from "../auth/api-key-store.ts";
+import type { Caller } from "../auth/caller.ts";
 import { connectDatabase, type Database } from "../database/connect.ts";
 import { newId } from "../database/ids.ts";
 import { migrate } from "../database/migrate.ts";
 import { TestServer } from "../database/test-database.ts";
 import { HostStore } from "../hosts/host-store.ts";
+import { Quotas } from "../quotas/quotas.ts";
 import { Lifecycle } from "../sandboxes/lifecycle.ts";
 import { Resolver } from "../sandboxes/resolver.ts";
 import { SandboxStore } from "../sandboxes/sandbox-store.ts";
@@ -33,7 +34,7 @@ let server: TestServer;
 let directory: string;
 let admin: Database;
 let url: string;
-let caller: Caller;
+let caller: Pick<Caller, "teamId" | "apiKeyId">;
 let hostId: string;
 let template: TemplateRow;
 
@@ -85,7 +86,8 @@ class Plane {
     this.#agent = new AgentClient({ socketPath, token: new AgentToken(join(directory, "token")) });
     this.store = new SandboxStore(database);
     const resolver = new Resolver({ store: this.store, agent: this.#agent, log });
-    this.lifecycle = new Lifecycle({ store: this.store, agent: this.#agent, resolver, log });
+    const quotas = new Quotas(database, {});
+    this.lifecycle = new Lifecycle({ store: this.store, agent: this.#agent, resolver, quotas, log });
     this.reconciler = new Reconciler({
       hostId,
       store: this.store,

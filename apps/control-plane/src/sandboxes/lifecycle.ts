@@ -9,13 +9,14 @@ import type { CreateSandboxRequest, ForkSandboxRequest } from "@wrenn/api-schema
 import { WrennError } from "@wrenn/errors";
 import type { hostagent } from "@wrenn/protocol";
 import type { AgentClient } from "../agent/agent-client.ts";
-import type { Caller } from "../auth/api-key-store.ts";
+import type { Caller } from "../auth/caller.ts";
 import { newId } from "../database/ids.ts";
-import type { SandboxRow } from "../database/tables.ts";
+import type { NewSandboxRow, SandboxRow } from "../database/tables.ts";
+import type { Amounts, Quotas } from "../quotas/quotas.ts";
 import type { TemplateRow } from "../templates/template-store.ts";
 import { deadlineOf } from "./deadline.ts";
 import type { Resolver } from "./resolver.ts";
-import type { SandboxStore } from "./sandbox-store.ts";
+import { SandboxStore } from "./sandbox-store.ts";
 import type { SandboxState } from "./state.ts";
 
 /** States that a creation which succeeded on the host finds only when somebody ended the sandbox. */
@@ -23,7 +24,7 @@ const ENDED: ReadonlySet<SandboxState> = new Set(["destroying", "gone", "failed"
 
 /** What `create` needs beside the request: checked and resolved. */
 export interface CreateSpec {
-  caller: Caller;
+  caller: Pick<Caller, "teamId" | "apiKeyId">;
   hostId: string;
   template: TemplateRow;
   request: CreateSandboxRequest;
@@ -33,7 +34,7 @@ export interface CreateSpec {
 /** What `fork` needs: the sandbox to go on from, and who asks for how many children. */
 export interface ForkSpec {
   source: SandboxRow;
-  caller: Caller;
+  caller: Pick<Caller, "teamId" | "apiKeyId">;
   request: ForkSandboxRequest;
   requestId: string;
 }
@@ -42,13 +43,21 @@ export class Lifecycle {
   readonly #store: SandboxStore;
   readonly #agent: AgentClient;
   readonly #resolver: Resolver;
+  readonly #quotas: Quotas;
   readonly #log: FastifyBaseLogger;
   readonly #underWay = new Set<Promise<unknown>>();
 
-  constructor(options: { store: SandboxStore; agent: AgentClient; resolver: Resolver; log: FastifyBaseLogger }) {
+  constructor(options: {
+    store: SandboxStore;
+    agent: AgentClient;
+    resolver: Resolver;
+    quotas: Quotas;
+    log: FastifyBaseLogger;
+  }) {
     this.#store = options.store;
     this.#agent = options.agent;
     this.#resolver = options.resolver;
+    this.#quotas = options.quotas;
     this.#log = options.log;
   }
 
@@ -86,7 +95,7 @@ export class Lifecycle {
   }
 
   async #create({ caller, hostId, template, request, requestId }: CreateSpec): Promise<SandboxRow> {
-    const row = await this.#store.insert({
+    const row = await this.#insert({
       id: newId("sb"),
       team_id: caller.teamId,
       host_id: hostId,
@@ -124,6 +133,21 @@ export class Lifecycle {
     return await this.#settleCreated(row, requestId);
   }
 
+  async #insert(row: NewSandboxRow): Promise<SandboxRow> {
+    const [inserted] = await this.#insertAll(row.team_id, [row]);
+    return inserted as SandboxRow;
+  }
+
+  /** Writes the rows of new sandboxes, all or none. @throws WrennError `quota_exceeded` */
+  async #insertAll(teamId: string, rows: readonly NewSandboxRow[]): Promise<SandboxRow[]> {
+    return await this.#quotas.admit(teamId, demandOf(rows), async (transaction) => {
+      const store = new SandboxStore(transaction);
+      const inserted: SandboxRow[] = [];
+      for (const row of rows) inserted.push(await store.insert(row));
+      return inserted;
+    });
+  }
+
   /** Records that the host made a sandbox. */
   async #settleCreated(row: SandboxRow, requestId: string): Promise<SandboxRow> {
     const created = await this.#finish(row, "running");
@@ -138,30 +162,28 @@ export class Lifecycle {
 
   async #fork({ source, caller, request, requestId }: ForkSpec): Promise<SandboxRow[]> {
     if (source.state !== "running" && source.state !== "paused") throw wrongState("fork", source);
-    const children: SandboxRow[] = [];
-    for (let child = 0; child < request.count; child++) {
-      children.push(
-        await this.#store.insert({
-          id: newId("sb"),
-          team_id: source.team_id,
-          host_id: source.host_id,
-          template_build_id: source.template_build_id,
-          template_name: source.template_name,
-          forked_from: source.id,
-          state: "creating",
-          incarnation: 1,
-          vcpus: source.vcpus,
-          memory_mib: source.memory_mib,
-          disk_mib: source.disk_mib,
-          idle_timeout_sec: request.timeout_sec ?? source.idle_timeout_sec,
-          max_lifetime_sec: source.max_lifetime_sec,
-          on_timeout: source.on_timeout,
-          metadata: JSON.stringify(request.metadata ?? source.metadata),
-          access_token: randomBytes(24).toString("hex"),
-          created_by_key: caller.apiKeyId,
-        }),
-      );
-    }
+    const children = await this.#insertAll(
+      source.team_id,
+      Array.from({ length: request.count }, () => ({
+        id: newId("sb"),
+        team_id: source.team_id,
+        host_id: source.host_id,
+        template_build_id: source.template_build_id,
+        template_name: source.template_name,
+        forked_from: source.id,
+        state: "creating",
+        incarnation: 1,
+        vcpus: source.vcpus,
+        memory_mib: source.memory_mib,
+        disk_mib: source.disk_mib,
+        idle_timeout_sec: request.timeout_sec ?? source.idle_timeout_sec,
+        max_lifetime_sec: source.max_lifetime_sec,
+        on_timeout: source.on_timeout,
+        metadata: JSON.stringify(request.metadata ?? source.metadata),
+        access_token: randomBytes(24).toString("hex"),
+        created_by_key: caller.apiKeyId,
+      })),
+    );
     try {
       const { stages } = await this.#agent.forkSandbox(
         {
@@ -260,7 +282,13 @@ export class Lifecycle {
     change: Parameters<SandboxStore["transition"]>[1],
   ): Promise<SandboxRow> {
     if (!from.includes(row.state)) throw wrongState(verb, row);
-    const changed = await this.#store.transition(row.id, change, { from, incarnation: row.incarnation });
+    const expected = { from, incarnation: row.incarnation };
+    const changed =
+      change.to === "resuming"
+        ? await this.#quotas.admit(row.team_id, demandOf([row]), (transaction) =>
+            new SandboxStore(transaction).transition(row.id, change, expected),
+          )
+        : await this.#store.transition(row.id, change, expected);
     if (changed !== undefined) return changed;
     throw new WrennError("conflict", `Cannot ${verb} sandbox ${row.id}: another operation changed it meanwhile`, {
       hint: "Look at its status, then repeat",
@@ -347,3 +375,12 @@ const HINTS: Readonly<Record<SandboxState, string>> = {
   gone: "Create another one",
   failed: "Resume it when a layer was committed, or destroy it",
 };
+
+/** What sandboxes take of their team's quotas while they have a VM. */
+function demandOf(rows: readonly Pick<NewSandboxRow, "vcpus" | "memory_mib">[]): Partial<Amounts> {
+  return {
+    runningSandboxes: rows.length,
+    vcpus: rows.reduce((sum, { vcpus }) => sum + vcpus, 0),
+    memoryMib: rows.reduce((sum, { memory_mib: memoryMib }) => sum + memoryMib, 0),
+  };
+}

@@ -9,6 +9,7 @@ import type { Database } from "../database/connect.ts";
 import { fromDatabase } from "../database/errors.ts";
 import { newId } from "../database/ids.ts";
 import type { SandboxRow, Tables } from "../database/tables.ts";
+import type { Quotas } from "../quotas/quotas.ts";
 
 /** A build that is being made. */
 export interface PendingBuild {
@@ -27,18 +28,22 @@ export interface BuiltSizes {
 
 export class SnapshotStore {
   readonly #database: Database;
+  readonly #quotas: Quotas;
 
-  constructor(database: Database) {
+  constructor(database: Database, quotas: Quotas) {
     this.#database = database;
+    this.#quotas = quotas;
   }
 
   /**
    * Announces a build of `sandbox` under `name`; nobody sees it yet.
-   * @throws WrennError `already_exists` when the name is a built-in template's, or the team's and `overwrite` is false
+   * @throws WrennError `already_exists` when the name is a built-in template's, or the team's and `overwrite` is false;
+   *   `quota_exceeded`
    */
   async begin(sandbox: SandboxRow, name: string, overwrite: boolean): Promise<PendingBuild> {
     const { team_id: teamId, host_id: hostId } = sandbox;
-    const work = this.#database.transaction().execute(async (transaction) => {
+    const reserved = { snapshotBytes: sandbox.memory_mib * 1_048_576 };
+    const work = this.#quotas.admit(teamId, reserved, async (transaction) => {
       const builtin = await transaction
         .selectFrom("templates")
         .select("id")
