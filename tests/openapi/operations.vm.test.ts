@@ -20,7 +20,7 @@ interface Described {
   parameters?: { name: string; in: "path" | "query" | "header"; example?: unknown }[];
   requestBody?: { content: Record<string, { example?: unknown }> };
   responses: Record<string, { content?: Record<string, { example?: unknown }> }>;
-  security: unknown[];
+  security: Record<string, unknown>[];
 }
 interface Operation extends Described {
   method: string;
@@ -51,14 +51,22 @@ afterAll(async () => {
 /** Real ids by those of the examples. */
 class Things {
   readonly #real = new Map<string, string>();
+  /** Of the person who signed up; the password that changes ends the one before. */
+  session = "";
 
   learn(example: unknown, real: unknown): void {
     if (!isRecord(example) || !isRecord(real)) return;
     for (const [key, value] of Object.entries(example)) {
       const found = real[key];
-      if (typeof value === "string" && typeof found === "string" && (key === "id" || key.endsWith("_id")))
+      if (
+        typeof value === "string" &&
+        typeof found === "string" &&
+        (key === "id" || key === "token" || key.endsWith("_id"))
+      )
         if (!this.#real.has(value)) this.#real.set(value, found);
     }
+    if (typeof real["expires_at"] === "string" && typeof real["email"] === "string")
+      this.session = String(real["token"]);
   }
 
   /** The value with every example id replaced. */
@@ -75,7 +83,13 @@ function textsOf(entries: unknown[][]): Record<string, string> {
   return Object.fromEntries(entries.map(([name, value]) => [String(name), String(value)]));
 }
 
-function requestOf({ method, path, parameters = [], requestBody }: Operation, things: Things) {
+/** The key where it is enough, for its team is the one that the other things belong to. */
+function credentials(security: Operation["security"], things: Things): Record<string, string> {
+  if (security.length === 0 || security.some((one) => "apiKey" in one)) return { "x-api-key": platform.apiKey };
+  return { authorization: `Bearer ${things.session}` };
+}
+
+function requestOf({ method, path, parameters = [], requestBody, security }: Operation, things: Things) {
   const given = (place: string) =>
     parameters.filter((one) => one.in === place && one.example !== undefined).map((one) => [one.name, one.example]);
   const filled = given("path").reduce(
@@ -90,7 +104,7 @@ function requestOf({ method, path, parameters = [], requestBody }: Operation, th
     init: {
       method,
       headers: {
-        "x-api-key": platform.apiKey,
+        ...credentials(security, things),
         ...textsOf(things.replace(given("header"))),
         ...(type === undefined || body === null ? {} : { "content-type": type }),
       },

@@ -7,7 +7,8 @@ import { Timestamp } from "./timestamp.ts";
 export const Email = Type.String({
   minLength: 3,
   maxLength: LIMITS.maxEmailLength,
-  pattern: "^\\s*[^\\s@\\u0000-\\u001f]+@[^\\s@\\u0000-\\u001f]+\\s*$",
+  // printable ASCII; the others would be compared differently here and in the database
+  pattern: "^\\s*[!-?A-~]+@[!-?A-~]+\\s*$",
   description: "E-mail address.",
 });
 

@@ -1,11 +1,12 @@
 import { Type, type Static } from "typebox";
 import { Scope } from "./access.ts";
 import { LIMITS } from "./limits.ts";
+import { Name } from "./name.ts";
 import { Timestamp } from "./timestamp.ts";
 
 export const CreateApiKeyRequest = Type.Object(
   {
-    name: Type.String({ minLength: 1, maxLength: LIMITS.maxNameLength, default: "Unnamed API Key" }),
+    name: Type.String({ ...Name, default: "Unnamed API Key" }),
     scopes: Type.Optional(
       Type.Array(Scope, {
         minItems: 1,

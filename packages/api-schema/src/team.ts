@@ -2,14 +2,8 @@ import { Type, type Static } from "typebox";
 import { Role } from "./access.ts";
 import { Email, InvitationToken } from "./account.ts";
 import { LIMITS } from "./limits.ts";
+import { Name } from "./name.ts";
 import { Timestamp } from "./timestamp.ts";
-
-const TeamName = Type.String({
-  minLength: 1,
-  maxLength: LIMITS.maxNameLength,
-  pattern: "^[^\\u0000-\\u001f\\u007f]*[^\\s\\u0000-\\u001f\\u007f][^\\u0000-\\u001f\\u007f]*$",
-  description: "For people; need not be unique.",
-});
 
 export const Team = Type.Object(
   {
@@ -25,10 +19,10 @@ export type Team = Static<typeof Team>;
 export const TeamParams = Type.Object({ team_id: Type.String({ maxLength: 128 }) });
 export type TeamParams = Static<typeof TeamParams>;
 
-export const CreateTeamRequest = Type.Object({ name: TeamName }, { $id: "CreateTeam", additionalProperties: false });
+export const CreateTeamRequest = Type.Object({ name: Name }, { $id: "CreateTeam", additionalProperties: false });
 export type CreateTeamRequest = Static<typeof CreateTeamRequest>;
 
-export const RenameTeamRequest = Type.Object({ name: TeamName }, { $id: "RenameTeam", additionalProperties: false });
+export const RenameTeamRequest = Type.Object({ name: Name }, { $id: "RenameTeam", additionalProperties: false });
 export type RenameTeamRequest = Static<typeof RenameTeamRequest>;
 
 export const Member = Type.Object(

@@ -19,7 +19,7 @@ export interface Access {
 export const ACCESS: Readonly<Record<string, Access>> = {
   "POST /v1/auth/signup": { by: "anyone", audit: "user.sign_up" },
   "POST /v1/auth/login": { by: "anyone", audit: "user.log_in" },
-  "POST /v1/auth/logout": { by: "person", audit: "user.log_out" },
+  "DELETE /v1/auth/session": { by: "person", audit: "user.log_out" },
   "POST /v1/auth/password": { by: "person", audit: "user.change_password" },
   "POST /v1/auth/switch-team": { by: "person" },
   "GET /v1/auth/me": {},

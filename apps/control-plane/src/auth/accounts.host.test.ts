@@ -162,7 +162,7 @@ describe("a session", () => {
   it("ends alone when it is logged out", async () => {
     const session = await person();
     const other = (await call(undefined, "POST", "/auth/login", { email: session.email, password: PASSWORD })).body;
-    expect((await call(session, "POST", "/auth/logout")).status).toBe(204);
+    expect((await call(session, "DELETE", "/auth/session")).status).toBe(204);
     expect((await call(session, "GET", "/sandboxes")).status).toBe(401);
     expect((await call(other, "GET", "/sandboxes")).status).toBe(200);
   });

@@ -27,7 +27,7 @@ export const authRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = asy
     return session;
   });
 
-  app.post("/auth/logout", async (request, reply) => {
+  app.delete("/auth/session", async (request, reply) => {
     const { sessionId, expiresAtSec } = sessionOf(request);
     await accounts.revoke(sessionId, expiresAtSec);
     return reply.code(204).send();

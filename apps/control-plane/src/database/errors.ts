@@ -3,6 +3,8 @@ import { WrennError } from "@wrenn/errors";
 
 /** SQLSTATE classes and codes (PostgreSQL manual, appendix A) that mean "try again later". */
 const UNAVAILABLE = /^(08|57P|53)/;
+/** A text, or one within JSON, that PostgreSQL cannot hold. */
+const UNSTORABLE = new Set(["22021", "22P05"]);
 const ERRNO = new Set([
   "ECONNREFUSED",
   "ENOENT",
@@ -20,6 +22,9 @@ export function fromDatabase(error: unknown): WrennError {
   const code = sqlState(error);
   if (code === "53100")
     return new WrennError("storage_full", "Cannot write to the database: its disk is full", { cause: error });
+  if (code !== undefined && UNSTORABLE.has(code)) {
+    return new WrennError("invalid_request", "Cannot use a text with a NUL character", { cause: error });
+  }
   const { message } = error instanceof Error ? error : new Error(String(error));
   if (
     (code !== undefined && (UNAVAILABLE.test(code) || ERRNO.has(code))) ||

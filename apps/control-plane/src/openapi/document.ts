@@ -2,6 +2,7 @@
 import type { TSchema } from "typebox";
 import { API_KEY_HEADER, ErrorResponse } from "@wrenn/api-schema";
 import { ERROR_CATALOGUE, type ErrorCode } from "@wrenn/errors";
+import { ACCESS, type Access } from "../auth/access.ts";
 import { Components } from "./components.ts";
 import { TAGS, type Answer, type Operation } from "./operation.ts";
 import type { DocumentedRoute } from "./registry.ts";
@@ -52,17 +53,40 @@ export function buildDocument(routes: readonly DocumentedRoute[], version: strin
           name: API_KEY_HEADER,
           description: "The team's key: `./wrenn env` prints it.",
         },
+        session: {
+          type: "http",
+          scheme: "bearer",
+          description: "The token of a person who logged in.",
+        },
       },
     },
   };
+}
+
+/** What a route takes as proof of who asks, one of them. */
+const SECURITY = {
+  anyone: [],
+  person: [{ session: [] }],
+  either: [{ apiKey: [] }, { session: [] }],
+} as const;
+
+/** What of the caller a route asks for. */
+function needs({ scope, role }: Access): string | undefined {
+  if (scope === undefined) return undefined;
+  return `Needs the scope \`${scope}\`${role === undefined ? "" : ` and the role \`${role}\``}.`;
 }
 
 function sorted<T>(record: Record<string, T>): Record<string, T> {
   return Object.fromEntries(Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function describe({ path, schemas, operation }: DocumentedRoute, components: Components): Record<string, unknown> {
-  const { id, tag, summary, description, request, answers } = operation;
+function describe(
+  { method, path, schemas, operation }: DocumentedRoute,
+  components: Components,
+): Record<string, unknown> {
+  const { id, tag, summary, request, answers } = operation;
+  const access = operation.open === true ? { by: "anyone" as const } : (ACCESS[`${method} ${path}`] ?? {});
+  const description = [operation.description, needs(access)].filter((text) => text !== undefined).join("\n\n");
   const parameters = [
     ...parametersOf("path", schemas.params, request?.params, components),
     ...parametersOf("query", schemas.querystring, request?.query, components),
@@ -72,8 +96,8 @@ function describe({ path, schemas, operation }: DocumentedRoute, components: Com
     operationId: id,
     tags: [tag],
     summary,
-    ...(description === undefined ? {} : { description }),
-    security: operation.open === true ? [] : [{ apiKey: [] }],
+    ...(description === "" ? {} : { description }),
+    security: SECURITY[access.by ?? "either"],
     ...(parameters.length === 0 ? {} : { parameters }),
     ...bodyOf(schemas.body, request, components),
     responses: {
@@ -83,7 +107,7 @@ function describe({ path, schemas, operation }: DocumentedRoute, components: Com
           answerOf(answer, schemas.response?.[Number(status)], components),
         ]),
       ),
-      ...errorsOf(path, operation, schemas, components),
+      ...errorsOf(path, operation, access, schemas, components),
     },
   };
 }
@@ -162,13 +186,15 @@ function answerOf(answer: Answer, schema: TSchema | undefined, components: Compo
 /** Errors by their status: those of the operation, and those that its kind implies. */
 function errorsOf(
   path: string,
-  { errors = [], open, usesHost, answers }: Operation,
+  { errors = [], usesHost, answers }: Operation,
+  access: Access,
   { body, response }: DocumentedRoute["schemas"],
   components: Components,
 ): Record<string, unknown> {
   const codes = new Set<ErrorCode>([
     ...ALWAYS,
-    ...(open === true ? [] : (["unauthorized"] as const)),
+    ...(access.by === "anyone" ? [] : (["unauthorized"] as const)),
+    ...(access.by === "person" || access.scope !== undefined ? (["forbidden"] as const) : []),
     ...(path.includes(":") ? (["not_found"] as const) : []),
     ...(body === undefined ? [] : (["too_large"] as const)),
     ...(usesHost === true ? OF_HOST : []),

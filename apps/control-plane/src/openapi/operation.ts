@@ -38,7 +38,7 @@ export interface Operation {
   errors?: readonly ErrorCode[];
   /** Asks the host agent or a guest, which may not answer, be full or be slow. */
   usesHost?: boolean;
-  /** Needs no API key. */
+  /** Needs no credentials; below /v1, auth/access.ts says so instead. */
   open?: boolean;
   /** A request that works; `id` of a path stands for a thing that exists. */
   request?: {

@@ -54,7 +54,9 @@ export const invitationRoutes: FastifyPluginAsyncTypebox<{ services: Services }>
   app.delete("/teams/:team_id/invitations/:id", { schema: { params: InvitationParams } }, async (request, reply) => {
     const { id } = request.params;
     if (!(await invitations.delete(callerOf(request).teamId, id))) {
-      throw new WrennError("not_found", `Cannot find invitation ${id}`, { hint: "It may have been accepted" });
+      throw new WrennError("not_found", `Cannot find invitation ${id}`, {
+        hint: `GET /v1/teams/${callerOf(request).teamId}/invitations lists those that are open`,
+      });
     }
     return reply.code(204).send();
   });

@@ -72,13 +72,12 @@ export class InvitationStore {
       .execute();
   }
 
-  /** @returns false when there is no such open invitation. */
+  /** Also one that was accepted; who joined stays. @returns false when the team has none of that id. */
   async delete(teamId: string, id: string): Promise<boolean> {
     const { numDeletedRows } = await this.#database
       .deleteFrom("team_invitations")
       .where("team_id", "=", teamId)
       .where("id", "=", id)
-      .where("accepted_at", "is", null)
       .executeTakeFirst();
     return numDeletedRows > 0n;
   }
