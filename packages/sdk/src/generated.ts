@@ -13,6 +13,7 @@ export type ErrorCode =
   | "incompatible_snapshot"
   | "too_large"
   | "rate_limited"
+  | "quota_exceeded"
   | "canceled"
   | "missing_requirement"
   | "needs_root"
@@ -29,6 +30,78 @@ export type ErrorCode =
 
 /** A body that is not JSON. A stream needs a runtime that can send one (not Safari). */
 export type RequestBody = string | Uint8Array<ArrayBuffer> | ArrayBuffer | Blob | FormData | ReadableStream<Uint8Array>;
+
+export type AcceptInvitation = {
+  /** The token of an invitation's link. */
+  token: string;
+};
+
+export type ApiKey = {
+  id: string;
+  team_id: string;
+  name: string;
+  /** Its readable beginning. */
+  key_prefix: string;
+  scopes: Scope[];
+  /** The user who made it. */
+  created_by?: string;
+  creator_email?: string;
+  /** When it was made. RFC 3339, UTC, microseconds. */
+  created_at: string;
+  /** When it ends. RFC 3339, UTC, microseconds. */
+  expires_at?: string;
+  /** When it was last used, to 30 seconds. RFC 3339, UTC, microseconds. */
+  last_used?: string;
+};
+
+export type AuditEntry = {
+  id: string;
+  /** Such as sandbox.create. */
+  action: string;
+  /** Who did it. */
+  actor: {
+    type: "user" | "api_key";
+    id: string;
+    /** The address of the user, or the name of the key, as it was then. */
+    name: string;
+  };
+  /** What it was done to. */
+  target_id?: string;
+  /** Finds the request in the server's log. */
+  request_id: string;
+  /** IP address that the request came from. */
+  address?: string;
+  details: Record<string, unknown>;
+  /** When it was done. RFC 3339, UTC, microseconds. */
+  created_at: string;
+};
+
+export type ChangePassword = {
+  /** Password. */
+  current_password: string;
+  /** Password. */
+  new_password: string;
+};
+
+export type ChangeRole = {
+  role: Role;
+};
+
+export type CreateApiKey = {
+  /** For people; need not be unique. */
+  name?: string;
+  /** What it may be used for; everything but team:write and platform:write unless told. */
+  scopes?: Scope[];
+  /** Seconds; never unless told. */
+  expires_in_sec?: number;
+};
+
+export type CreateInvitation = {
+  role?: "member" | "admin" | "owner";
+  /** E-mail address. */
+  email?: string;
+  expires_in_sec?: number;
+};
 
 export type CreateSandbox = {
   /** Name of a built-in template or of one of the team. */
@@ -55,6 +128,48 @@ export type CreateSnapshot = {
   sandbox_id: string;
   /** Name of the template; template-<8 hexadecimal digits> unless told. */
   name?: string;
+};
+
+export type CreateTeam = {
+  /** For people; need not be unique. */
+  name: string;
+};
+
+export type CreatedApiKey = {
+  id: string;
+  team_id: string;
+  name: string;
+  /** Its readable beginning. */
+  key_prefix: string;
+  scopes: Scope[];
+  /** The user who made it. */
+  created_by?: string;
+  creator_email?: string;
+  /** When it was made. RFC 3339, UTC, microseconds. */
+  created_at: string;
+  /** When it ends. RFC 3339, UTC, microseconds. */
+  expires_at?: string;
+  /** When it was last used, to 30 seconds. RFC 3339, UTC, microseconds. */
+  last_used?: string;
+  /** The key itself; shown this once. */
+  key: string;
+};
+
+export type CreatedInvitation = {
+  id: string;
+  team_id: string;
+  role: Role;
+  /** The only address that may accept it. */
+  email?: string;
+  created_by?: string;
+  /** When it was made. RFC 3339, UTC, microseconds. */
+  created_at: string;
+  /** When it ends. RFC 3339, UTC, microseconds. */
+  expires_at: string;
+  /** Lets one person join; shown this once. */
+  token: string;
+  /** Of the page that accepts it, with the token as the fragment. */
+  path: string;
 };
 
 export type Exec = {
@@ -134,6 +249,58 @@ export type Health = {
   version: string;
 };
 
+export type Identity = {
+  user?: {
+    id: string;
+    email: string;
+  };
+  api_key?: {
+    id: string;
+    name: string;
+  };
+  team: {
+    id: string;
+    name: string;
+  };
+  role: Role;
+  scopes: Scope[];
+};
+
+export type Invitation = {
+  id: string;
+  team_id: string;
+  role: Role;
+  /** The only address that may accept it. */
+  email?: string;
+  created_by?: string;
+  /** When it was made. RFC 3339, UTC, microseconds. */
+  created_at: string;
+  /** When it ends. RFC 3339, UTC, microseconds. */
+  expires_at: string;
+};
+
+export type LogIn = {
+  email: string;
+  /** Password. */
+  password: string;
+};
+
+export type Member = {
+  user_id: string;
+  email: string;
+  role: Role;
+  /** When the user joined. RFC 3339, UTC, microseconds. */
+  joined_at: string;
+};
+
+export type RenameTeam = {
+  /** For people; need not be unique. */
+  name: string;
+};
+
+/** Role in a team. */
+export type Role = "member" | "admin" | "owner";
+
 export type Sandbox = {
   /** Id of a sandbox, such as sb3k9x0c2m4q8w1z7y5v6u. */
   id: string;
@@ -167,9 +334,38 @@ export type Sandbox = {
 
 export type SandboxStatus = "creating" | "running" | "pausing" | "paused" | "resuming" | "destroying" | "gone" | "failed";
 
+export type Scope = "sandboxes:read" | "sandboxes:write" | "templates:read" | "templates:write" | "team:read" | "team:write" | "platform:write";
+
+export type Session = {
+  /** For the header Authorization: Bearer. */
+  token: string;
+  /** When the token ends. RFC 3339, UTC, microseconds. */
+  expires_at: string;
+  user_id: string;
+  email: string;
+  /** The team that requests are about. */
+  team_id: string;
+};
+
+export type SetQuotas = {
+  running_sandboxes?: number | null;
+  vcpus?: number | null;
+  memory_mb?: number | null;
+  snapshot_bytes?: number | null;
+};
+
 export type SetTimeout = {
   /** Seconds without activity after which on_timeout happens; 0 means never. */
   timeout_sec: number;
+};
+
+export type SignUp = {
+  /** E-mail address. */
+  email: string;
+  /** Password. */
+  password: string;
+  /** The token of an invitation's link. */
+  invitation?: string;
 };
 
 export type SnapshotCheck = {
@@ -183,6 +379,18 @@ export type SnapshotCheck = {
     bytes: number;
     intact: boolean;
   }[];
+};
+
+export type SwitchTeam = {
+  team_id: string;
+};
+
+export type Team = {
+  id: string;
+  name: string;
+  role: Role;
+  /** When it was made. RFC 3339, UTC, microseconds. */
+  created_at: string;
 };
 
 export type Template = {
@@ -208,12 +416,259 @@ export type Template = {
   created_at: string;
 };
 
+export type Usage = {
+  /** Sandboxes that have a VM, or are about to. */
+  running_sandboxes: {
+    used: number;
+    /** Absent: there is none. */
+    limit?: number;
+  };
+  /** Of those sandboxes. */
+  vcpus: {
+    used: number;
+    /** Absent: there is none. */
+    limit?: number;
+  };
+  /** MiB, of those sandboxes. */
+  memory_mb: {
+    used: number;
+    /** Absent: there is none. */
+    limit?: number;
+  };
+  /** Bytes on disk of paused sandboxes, snapshots and the team's templates. */
+  snapshot_bytes: {
+    used: number;
+    /** Absent: there is none. */
+    limit?: number;
+  };
+};
+
 /** What every operation takes and answers, by its id. */
 export interface Operations {
   /** Tell whether requests can be served. */
   health: {
     input: Record<never, never>;
     answer: Health;
+  };
+  /** Make an account. */
+  signUp: {
+    input: {
+      body: SignUp;
+    };
+    answer: Session;
+  };
+  /** Log in. */
+  logIn: {
+    input: {
+      body: LogIn;
+    };
+    answer: Session;
+  };
+  /** Log out. */
+  logOut: {
+    input: Record<never, never>;
+    answer: undefined;
+  };
+  /** Change the password. */
+  changePassword: {
+    input: {
+      body: ChangePassword;
+    };
+    answer: Session;
+  };
+  /** Work in another team. */
+  switchTeam: {
+    input: {
+      body: SwitchTeam;
+    };
+    answer: Session;
+  };
+  /** Tell who the request is from. */
+  whoAmI: {
+    input: Record<never, never>;
+    answer: Identity;
+  };
+  /** Make an API key. */
+  createApiKey: {
+    input: {
+      body?: CreateApiKey;
+    };
+    answer: CreatedApiKey;
+  };
+  /** List the team's API keys. */
+  listApiKeys: {
+    input: {
+      query?: {
+        limit?: number;
+        /** X-Next-Cursor of the page before. */
+        cursor?: string;
+      };
+    };
+    answer: ApiKey[];
+  };
+  /** Delete an API key. */
+  deleteApiKey: {
+    input: {
+      path: {
+        id: string;
+      };
+    };
+    answer: undefined;
+  };
+  /** Make a team. */
+  createTeam: {
+    input: {
+      body: CreateTeam;
+    };
+    answer: Team;
+  };
+  /** List your teams. */
+  listTeams: {
+    input: {
+      query?: {
+        limit?: number;
+        /** X-Next-Cursor of the page before. */
+        cursor?: string;
+      };
+    };
+    answer: Team[];
+  };
+  /** Describe a team. */
+  getTeam: {
+    input: {
+      path: {
+        team_id: string;
+      };
+    };
+    answer: Team;
+  };
+  /** Rename a team. */
+  renameTeam: {
+    input: {
+      path: {
+        team_id: string;
+      };
+      body: RenameTeam;
+    };
+    answer: Team;
+  };
+  /** Delete a team. */
+  deleteTeam: {
+    input: {
+      path: {
+        team_id: string;
+      };
+    };
+    answer: undefined;
+  };
+  /** List the members of a team. */
+  listMembers: {
+    input: {
+      path: {
+        team_id: string;
+      };
+      query?: {
+        limit?: number;
+        /** X-Next-Cursor of the page before. */
+        cursor?: string;
+      };
+    };
+    answer: Member[];
+  };
+  /** Change the role of a member. */
+  changeRole: {
+    input: {
+      path: {
+        team_id: string;
+        user_id: string;
+      };
+      body: ChangeRole;
+    };
+    answer: Member;
+  };
+  /** Remove a member, or leave. */
+  removeMember: {
+    input: {
+      path: {
+        team_id: string;
+        user_id: string;
+      };
+    };
+    answer: undefined;
+  };
+  /** Invite somebody to a team. */
+  inviteMember: {
+    input: {
+      path: {
+        team_id: string;
+      };
+      body?: CreateInvitation;
+    };
+    answer: CreatedInvitation;
+  };
+  /** List open invitations. */
+  listInvitations: {
+    input: {
+      path: {
+        team_id: string;
+      };
+      query?: {
+        limit?: number;
+        /** X-Next-Cursor of the page before. */
+        cursor?: string;
+      };
+    };
+    answer: Invitation[];
+  };
+  /** Withdraw an invitation. */
+  deleteInvitation: {
+    input: {
+      path: {
+        team_id: string;
+        id: string;
+      };
+    };
+    answer: undefined;
+  };
+  /** Join a team. */
+  acceptInvitation: {
+    input: {
+      body: AcceptInvitation;
+    };
+    answer: Team;
+  };
+  /** Tell what a team uses and may use. */
+  getUsage: {
+    input: {
+      path: {
+        team_id: string;
+      };
+    };
+    answer: Usage;
+  };
+  /** Limit what a team may use. */
+  setQuotas: {
+    input: {
+      path: {
+        team_id: string;
+      };
+      body?: SetQuotas;
+    };
+    answer: Usage;
+  };
+  /** Tell who did what. */
+  listAuditLog: {
+    input: {
+      path: {
+        team_id: string;
+      };
+      query?: {
+        limit?: number;
+        /** X-Next-Cursor of the page before. */
+        cursor?: string;
+      };
+    };
+    answer: AuditEntry[];
   };
   /** Create a sandbox. */
   createSandbox: {
@@ -424,6 +879,30 @@ export interface Operations {
 /** How every operation is asked for. */
 export const OPERATIONS = {
   health: { method: "GET", path: "/health" },
+  signUp: { method: "POST", path: "/v1/auth/signup" },
+  logIn: { method: "POST", path: "/v1/auth/login" },
+  logOut: { method: "DELETE", path: "/v1/auth/session" },
+  changePassword: { method: "POST", path: "/v1/auth/password" },
+  switchTeam: { method: "POST", path: "/v1/auth/switch-team" },
+  whoAmI: { method: "GET", path: "/v1/auth/me" },
+  createApiKey: { method: "POST", path: "/v1/api-keys" },
+  listApiKeys: { method: "GET", path: "/v1/api-keys" },
+  deleteApiKey: { method: "DELETE", path: "/v1/api-keys/{id}" },
+  createTeam: { method: "POST", path: "/v1/teams" },
+  listTeams: { method: "GET", path: "/v1/teams" },
+  getTeam: { method: "GET", path: "/v1/teams/{team_id}" },
+  renameTeam: { method: "PATCH", path: "/v1/teams/{team_id}" },
+  deleteTeam: { method: "DELETE", path: "/v1/teams/{team_id}" },
+  listMembers: { method: "GET", path: "/v1/teams/{team_id}/members" },
+  changeRole: { method: "PATCH", path: "/v1/teams/{team_id}/members/{user_id}" },
+  removeMember: { method: "DELETE", path: "/v1/teams/{team_id}/members/{user_id}" },
+  inviteMember: { method: "POST", path: "/v1/teams/{team_id}/invitations" },
+  listInvitations: { method: "GET", path: "/v1/teams/{team_id}/invitations" },
+  deleteInvitation: { method: "DELETE", path: "/v1/teams/{team_id}/invitations/{id}" },
+  acceptInvitation: { method: "POST", path: "/v1/invitations/accept" },
+  getUsage: { method: "GET", path: "/v1/teams/{team_id}/usage" },
+  setQuotas: { method: "PUT", path: "/v1/teams/{team_id}/quotas" },
+  listAuditLog: { method: "GET", path: "/v1/teams/{team_id}/audit-log" },
   createSandbox: { method: "POST", path: "/v1/sandboxes" },
   listSandboxes: { method: "GET", path: "/v1/sandboxes" },
   getSandbox: { method: "GET", path: "/v1/sandboxes/{id}" },
