@@ -13,6 +13,7 @@ import { MEMORY_GUARD_PATH, SHIM_PATH } from "./binaries.ts";
 import { parseConfig } from "./config.ts";
 import { createNetworkPool } from "./network/pool.ts";
 import { discoverResolvers } from "./network/resolvers.ts";
+import { openPager } from "./pager/open-pager.ts";
 import { hostService } from "./rpc/host-service.ts";
 import { startRpcServer } from "./rpc/server.ts";
 import { openManager } from "./sandbox/open-manager.ts";
@@ -35,6 +36,7 @@ async function main(): Promise<void> {
   const starting = AbortSignal.timeout(START_DEADLINE_MS);
   const manifest = await readGuestManifest(stateDirectory);
   const token = (await readFile(config.tokenPath, "utf8")).trim();
+  const pager = await openPager({ stateDirectory, log }, starting);
   const vmm = await chooseVmm(
     {
       stateDirectory,
@@ -43,6 +45,7 @@ async function main(): Promise<void> {
       searchPath: process.env["PATH"] ?? "",
       shimPath: SHIM_PATH,
       memoryGuardPath: MEMORY_GUARD_PATH,
+      pager,
       log,
     },
     starting,
@@ -66,6 +69,7 @@ async function main(): Promise<void> {
   const manager = await openManager({
     stateDirectory,
     vmm,
+    pager,
     network,
     manifest,
     log,
@@ -97,7 +101,7 @@ async function main(): Promise<void> {
   await Promise.race([drained, once(AbortSignal.timeout(DRAIN_MS), "abort")]);
   clearTimeout(cut);
   clearTimeout(late);
-  await network.close();
+  await Promise.all([network.close(), pager.close()]);
 }
 
 /** Settles at the first SIGTERM or SIGINT. The listeners stay: without one, a running tool's exit hook ends us. */

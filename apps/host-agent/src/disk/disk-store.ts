@@ -26,22 +26,34 @@ export interface Disk {
 export interface DiskStore {
   readonly kind: "qcow2" | "device-mapper";
   /**
-   * Makes an empty overlay on `base` in `directory`, owned by `uid`.
+   * Makes an empty overlay on `base` in `directory`, named by `id`, owned by `uid`. It never moves: others
+   * name it by its path.
    * @throws WrennError `storage_full`, `already_exists`
    */
   create(
     options: { id: string; directory: string; base: DiskBase; sizeBytes: number; uid: number },
     signal: AbortSignal,
   ): Promise<Disk>;
-  /**
-   * Puts the disk of a paused VM into `layerDirectory`, flushed. Until the layer is committed the VM may
-   * go on writing; then `lock` is called, when the VM is gone.
-   */
-  seal(disk: Disk, layerDirectory: string, signal: AbortSignal): Promise<DiskBase>;
-  /** Makes a sealed disk read-only; repeating is success. Runs on its own deadline. */
+  /** Flushes the disk of a paused VM and says what others can build on, once the VM writes it no more. */
+  seal(disk: Disk, signal: AbortSignal): Promise<DiskBase>;
+  /** Makes a sealed disk read-only, when no VM writes it any more; repeating is success. Runs on its own deadline. */
   lock(base: DiskBase): Promise<void>;
-  /** Removes a disk; a missing one is success. What was sealed stays. Runs on its own deadline. */
+  /**
+   * Writes what a sealed disk holds beyond `onto`, one of its backing paths or none, as one new sealed disk
+   * in `directory`, named by `id` and flushed. The old ones stay.
+   */
+  collapse(
+    base: DiskBase,
+    options: { id: string; directory: string; onto: DiskBase | undefined },
+    signal: AbortSignal,
+  ): Promise<DiskBase>;
+  /** Removes a disk; a missing one is success. Runs on its own deadline. */
   remove(disk: Pick<Disk, "path">): Promise<void>;
   /** Allocated bytes of the disk itself, without its bases. */
   usage(disk: Pick<Disk, "path">): Promise<number>;
+  /**
+   * Reads a sealed disk's own structures.
+   * @throws WrennError `incompatible_snapshot` when they are damaged
+   */
+  check(base: DiskBase, signal: AbortSignal): Promise<void>;
 }

@@ -86,6 +86,16 @@ export class GuestAgent {
     });
   }
 
+  /** Writes out the guest's root file system and holds every write to it; by itself for at most a minute. */
+  async freezeFiles(signal: AbortSignal): Promise<void> {
+    await this.#expect({ method: "POST", path: "/fsfreeze", signal });
+  }
+
+  /** Ends `freezeFiles`; without one it is success. */
+  async thawFiles(signal: AbortSignal): Promise<void> {
+    await this.#expect({ method: "POST", path: "/fsthaw", signal });
+  }
+
   /** Reads a file as a stream; the answer carries the guest agent's own headers. */
   async download(
     query: { path: string; user: string },

@@ -41,7 +41,7 @@ async function start(registry: Registry, entry: Entry, template: GuestTemplate):
     await options.records.write(record);
     const golden = await stages.time("golden", () => options.golden.ensure(template, record.resources));
     signal.throwIfAborted();
-    entry.guest = await lifecycle.start(record, await lifecycle.stateOf(golden), stages, signal);
+    entry.guest = await lifecycle.start(record, golden, stages, signal);
     await registry.enter(entry, "running");
     followExit(registry, entry, entry.guest);
   } catch (error) {

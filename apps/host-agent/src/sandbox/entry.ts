@@ -3,6 +3,8 @@ import type { GuestManifest } from "@wrenn/guest";
 import { WrennError } from "@wrenn/errors";
 import type { Logger } from "pino";
 import type { Reserves } from "./admission.ts";
+import type { Pager } from "../pager/pager.ts";
+import type { LayerLeases } from "../snapshot/layer-leases.ts";
 import type { GoldenStore } from "./golden-store.ts";
 import type { LifecycleOptions, LiveGuest } from "./lifecycle.ts";
 import type { Deadline, RecordStore, Resources, SandboxRecord } from "./record.ts";
@@ -13,6 +15,8 @@ export interface ManagerOptions extends Omit<LifecycleOptions, "defaultUserOf"> 
   manifest: GuestManifest;
   golden: GoldenStore;
   records: RecordStore;
+  pager: Pager;
+  leases: LayerLeases;
   log: Logger;
   /** How often running guests are asked whether they are there. */
   healthIntervalMs: number;
@@ -51,6 +55,8 @@ export interface Entry {
   /** Aborted by destroy: ends the operation that holds the lock. */
   abandon: AbortController;
   creation: Promise<Stage[]> | undefined;
+  /** The files that a collapse or flatten behind it writes; settles when it writes no more, never rejects. */
+  rewriting: Promise<void> | undefined;
 }
 
 export function newEntry(record: SandboxRecord): Entry {
@@ -62,6 +68,7 @@ export function newEntry(record: SandboxRecord): Entry {
     health: "responsive",
     abandon: new AbortController(),
     creation: undefined,
+    rewriting: undefined,
   };
 }
 

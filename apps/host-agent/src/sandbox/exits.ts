@@ -1,6 +1,7 @@
 /** Guests that end by themselves: noticed at once, reported with the reason, given back. */
 import type { VmExit } from "../vmm/vmm.ts";
 import type { Entry } from "./entry.ts";
+import { collect, settlePendingLayer } from "./layers.ts";
 import type { LiveGuest } from "./lifecycle.ts";
 import type { Registry } from "./registry.ts";
 
@@ -24,6 +25,8 @@ export async function fail(registry: Registry, entry: Entry, reason: string): Pr
   await registry.lifecycle
     .tearDown(record, guest)
     .catch((error: unknown) => registry.options.log.error({ operation: "failed", id: record.id, err: error }));
+  await settlePendingLayer(registry, entry);
+  await collect(registry, entry);
   await registry.enter(entry, "failed", reason);
 }
 

@@ -14,7 +14,9 @@ import type { DiskStore } from "../disk/disk-store.ts";
 import { GuestAgent } from "../envd/guest-agent.ts";
 import { runInGuest } from "../envd/run-in-guest.ts";
 import { GUEST_MAC_ADDRESS, type NetworkPool } from "../network/network.ts";
-import { beginLayer, commitLayer, memoryPathOf, openLayer, statePathOf, type Layer } from "../snapshot/layer.ts";
+import { beginLayer, commitLayer, describeWholeMemory } from "../snapshot/commit-layer.ts";
+import { headerPathOf, memoryPathOf, openLayer, SNAPSHOT_FORMAT, statePathOf, type Layer } from "../snapshot/layer.ts";
+import type { Pager } from "../pager/pager.ts";
 import { stopLeftover } from "../vmm/shim.ts";
 import type { Vmm } from "../vmm/vmm.ts";
 import { KeyedMutex } from "./keyed-mutex.ts";
@@ -37,6 +39,7 @@ const WARM_UP: readonly (readonly [string, ...string[]])[] = [
 export interface GoldenStoreOptions {
   stateDirectory: string;
   vmm: Vmm;
+  pager: Pager;
   network: NetworkPool;
   disks: DiskStore;
   manifest: GuestManifest;
@@ -64,7 +67,11 @@ export class GoldenStore {
 
   /** What a captured state must match to be loaded here. */
   get compatibility(): Record<string, string> {
-    return { ...this.#options.vmm.compatibility, kernel: this.#options.manifest.kernelHash };
+    return {
+      ...this.#options.vmm.compatibility,
+      format: String(SNAPSHOT_FORMAT),
+      kernel: this.#options.manifest.kernelHash,
+    };
   }
 
   /** Names the golden snapshot of a template on a machine, whether it exists or not. */
@@ -121,7 +128,7 @@ export class GoldenStore {
   }
 
   async #build(key: string, template: GuestTemplate, resources: Resources, signal: AbortSignal): Promise<Layer> {
-    const { vmm, network, disks, manifest, log } = this.#options;
+    const { vmm, pager, network, disks, manifest, log } = this.#options;
     const startedAt = performance.now();
     const temporary = await beginLayer(this.#root, key);
     const supervisionDirectory = join(temporary, SUPERVISION);
@@ -137,7 +144,7 @@ export class GoldenStore {
     await makeMemoryFile(memoryPath, resources.memoryMib * MIB, slot.uid);
     const base = { path: template.rootfsPath, format: "raw", backingPaths: [] } as const;
     const disk = await disks.create(
-      { id: key, directory: temporary, base, sizeBytes: resources.diskMib * MIB, uid: slot.uid },
+      { id: "disk", directory: temporary, base, sizeBytes: resources.diskMib * MIB, uid: slot.uid },
       signal,
     );
     const vm = await vmm.boot(
@@ -170,31 +177,25 @@ export class GoldenStore {
     await Promise.race([ended, prepareGuest(guest, template, resources, signal)]);
     await vm.pause(signal);
     await vm.flushDisk(signal);
-    const capture = await vm.capture({ statePath: statePathOf(temporary), memoryPath }, signal);
+    const statePath = statePathOf(temporary);
+    const headerPath = headerPathOf(temporary);
+    await vm.capture({ buildId: key, statePath, memoryPath, headerPath, parent: undefined }, signal);
     await guest.close();
     await vm.stop();
     await disks.lock({ path: disk.path, format: disk.format, backingPaths: disk.backingPaths });
     await chown(memoryPath, 0, 0);
     await Promise.all([remove(supervisionDirectory), remove(vmDirectory)]);
-    const layer = await commitLayer(
+    const final = join(this.#root, key);
+    const layer = await commitLayer({
       temporary,
-      this.#root,
-      capture,
-      { buildId: key, memoryBytes: resources.memoryMib * MIB },
-      {
-        version: 1,
-        buildId: key,
-        shape: { vcpus: resources.vcpus, memoryMib: resources.memoryMib },
-        compatibility: this.compatibility,
-        disk: {
-          path: join(this.#root, key, basename(disk.path)),
-          format: disk.format,
-          backingPaths: [...disk.backingPaths],
-        },
-        basePath: memoryPathOf(join(this.#root, key)),
-        createdAt: new Date().toISOString(),
-      },
-    );
+      parent: this.#root,
+      buildId: key,
+      shape: { vcpus: resources.vcpus, memoryMib: resources.memoryMib },
+      compatibility: this.compatibility,
+      memory: await describeWholeMemory(temporary, final, key, pager, signal),
+      disk: { path: join(final, basename(disk.path)), format: disk.format, backingPaths: [...disk.backingPaths] },
+      diskFile: disk.path,
+    });
     log.info({
       operation: "golden.build",
       key,

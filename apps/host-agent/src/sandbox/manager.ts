@@ -3,13 +3,14 @@
  * nobody but `destroy`: a client that goes away changes nothing. Each operation has its own file.
  */
 import type { GuestAgent } from "../envd/guest-agent.ts";
+import { holdPresentLayer, type HeldLayer } from "./checkpoint.ts";
 import { create } from "./create.ts";
 import { destroy } from "./destroy.ts";
 import { DiskGuard } from "./disk-guard.ts";
 import { assertIncarnation, assertRunning, touch, viewOf } from "./entry.ts";
 import type { CreateRequest, ManagerOptions, OperationResult, SandboxView } from "./entry.ts";
 import { HealthMonitor } from "./health.ts";
-import { pause } from "./pause.ts";
+import { pause, type PauseOptions } from "./pause.ts";
 import type { Deadline } from "./record.ts";
 import { detach, recover } from "./recovery.ts";
 import { Registry } from "./registry.ts";
@@ -47,8 +48,13 @@ export class SandboxManager {
     return await create(this.#registry, request);
   }
 
-  async pause(id: string, incarnation: number): Promise<OperationResult> {
-    return await pause(this.#registry, id, incarnation);
+  async pause(id: string, incarnation: number, options?: PauseOptions): Promise<OperationResult> {
+    return await pause(this.#registry, id, incarnation, options);
+  }
+
+  /** The present state of a running or paused sandbox, which goes on. */
+  async holdPresentLayer(id: string, incarnation: number): Promise<HeldLayer> {
+    return await holdPresentLayer(this.#registry, id, incarnation);
   }
 
   async resume(id: string, incarnation: number, deadline: Deadline | undefined): Promise<OperationResult> {

@@ -3,6 +3,8 @@ import type { Logger } from "pino";
 import type { GuestManifest } from "@wrenn/guest";
 import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
 import type { NetworkPool } from "../network/network.ts";
+import type { Pager } from "../pager/pager.ts";
+import { LayerLeases } from "../snapshot/layer-leases.ts";
 import type { Vmm } from "../vmm/vmm.ts";
 import type { Reserves } from "./admission.ts";
 import { GoldenStore } from "./golden-store.ts";
@@ -12,6 +14,7 @@ import { RecordStore } from "./record.ts";
 export interface OpenManagerOptions {
   stateDirectory: string;
   vmm: Vmm;
+  pager: Pager;
   network: NetworkPool;
   manifest: GuestManifest;
   log: Logger;
@@ -28,7 +31,8 @@ export async function openManager(options: OpenManagerOptions): Promise<SandboxM
   const disks = new Qcow2Store();
   const golden = await GoldenStore.open({ stateDirectory, disks, budgetBytes: goldenMaxBytes, ...parts });
   const records = new RecordStore(stateDirectory);
-  const manager = new SandboxManager({ stateDirectory, disks, golden, records, ...parts });
+  const leases = new LayerLeases();
+  const manager = new SandboxManager({ stateDirectory, disks, golden, records, leases, ...parts });
   await manager.recover();
   return manager;
 }

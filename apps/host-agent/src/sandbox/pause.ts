@@ -1,21 +1,40 @@
 /**
- * pause: memory and disk into a layer, then the VM's end. Any failure before the layer is committed thaws
- * the guest and changes nothing; after the commit nothing can lose it.
+ * pause: what the guest changed since its last layer into a new one, then the VM's end. Any failure before
+ * the layer is committed thaws the guest and changes nothing; after the commit nothing can lose it.
  */
-import { randomUUID } from "node:crypto";
-import { join } from "node:path";
 import { WrennError } from "@wrenn/errors";
-import { openLayer } from "../snapshot/layer.ts";
+import { commitLayer, beginLayer } from "../snapshot/commit-layer.ts";
+import type { Layer } from "../snapshot/layer.ts";
 import { abandoned, assertIncarnation, assertRunning, viewOf, type Entry, type OperationResult } from "./entry.ts";
+import {
+  captureLayer,
+  collect,
+  commitCapture,
+  discardCapture,
+  newBuildId,
+  parentLayer,
+  settlePendingLayer,
+} from "./layers.ts";
 import type { LiveGuest } from "./lifecycle.ts";
+import { rewriteWhenDue } from "./rewrite.ts";
 import type { Registry } from "./registry.ts";
 import { Stages } from "./stages.ts";
 
 const PAUSE_DEADLINE_MS = 600_000;
 const THAW_DEADLINE_MS = 10_000;
 
+export interface PauseOptions {
+  /** False: only the disk is kept, and the sandbox boots anew when it is resumed. */
+  memory?: boolean;
+}
+
 /** Writes memory and disk to a layer and ends the VM; settles when both are durable. */
-export async function pause(registry: Registry, id: string, incarnation: number): Promise<OperationResult> {
+export async function pause(
+  registry: Registry,
+  id: string,
+  incarnation: number,
+  { memory = true }: PauseOptions = {},
+): Promise<OperationResult> {
   const entry = registry.entry(id);
   return await registry.locked(id, async () => {
     assertIncarnation(entry, incarnation);
@@ -23,59 +42,107 @@ export async function pause(registry: Registry, id: string, incarnation: number)
     const guest = assertRunning(entry);
     const stages = new Stages();
     try {
-      await commit(registry, entry, guest, stages);
+      await commit(registry, entry, guest, memory, stages);
     } catch (error) {
       registry.logOperation("pause", entry.record, stages, error);
       throw abandoned(entry, error);
     }
     registry.logOperation("pause", entry.record, stages);
+    rewriteWhenDue(registry, entry);
     return { sandbox: viewOf(entry), stages: stages.list };
   });
 }
 
-async function commit(registry: Registry, entry: Entry, guest: LiveGuest, stages: Stages): Promise<void> {
+async function commit(
+  registry: Registry,
+  entry: Entry,
+  guest: LiveGuest,
+  memory: boolean,
+  stages: Stages,
+): Promise<void> {
   const { record } = entry;
-  const { golden } = registry.options;
-  if (record.goldenKey === undefined)
-    throw new WrennError("internal", `Cannot pause ${record.id}: its base is unknown`);
-  const base = await golden.get(record.goldenKey);
   const signal = AbortSignal.any([entry.abandon.signal, AbortSignal.timeout(PAUSE_DEADLINE_MS)]);
-  const buildId = `layer_${randomUUID().replaceAll("-", "").slice(0, 20)}`;
-  record.pendingLayer = buildId;
+  record.pendingLayer = newBuildId();
   await registry.enter(entry, "pausing");
   try {
-    // Most of the flushing happens while the guest still runs.
-    await stages.time("pre-flush", () => guest.vm.flushDisk(signal));
-    await stages.time("freeze", () => guest.vm.pause(signal));
-    await registry.lifecycle.commit(record, guest, base, buildId, golden.compatibility, stages, signal);
+    if (memory) await commitMemoryAndDisk(registry, entry, guest, record.pendingLayer, stages, signal);
+    else await commitDisk(registry, entry, guest, record.pendingLayer, stages, signal);
   } catch (error) {
     await thaw(registry, entry, guest);
     throw error;
   }
   entry.guest = undefined;
-  await finishPause(registry, entry, guest, buildId);
+  await stages.time("tear-down", () => finishPause(registry, entry, guest));
+}
+
+async function commitMemoryAndDisk(
+  registry: Registry,
+  entry: Entry,
+  guest: LiveGuest,
+  buildId: string,
+  stages: Stages,
+  signal: AbortSignal,
+): Promise<void> {
+  // Most of the flushing happens while the guest still runs.
+  await stages.time("pre-flush", () => guest.vm.flushDisk(signal));
+  await stages.time("freeze", () => guest.vm.pause(signal));
+  const captured = await captureLayer(registry, entry, guest, buildId, stages, signal);
+  try {
+    const sealed = await stages.time("seal", () => registry.options.disks.seal(diskOf(entry), signal));
+    signal.throwIfAborted();
+    await stages.time("publish", () => commitCapture(registry, entry, captured, sealed));
+  } catch (error) {
+    await discardCapture(captured);
+    throw error;
+  }
+}
+
+/** The guest's file system is frozen before the VM is, so that the disk alone is one that was left in order. */
+async function commitDisk(
+  registry: Registry,
+  entry: Entry,
+  guest: LiveGuest,
+  buildId: string,
+  stages: Stages,
+  signal: AbortSignal,
+): Promise<Layer> {
+  const { records, golden, disks } = registry.options;
+  const { layers } = records.paths(entry.record.id);
+  await stages.time("freeze-files", () => guest.agent.freezeFiles(signal));
+  await stages.time("freeze", () => guest.vm.pause(signal));
+  const { shape } = (await parentLayer(registry, entry)).meta;
+  const temporary = await beginLayer(layers, buildId);
+  try {
+    const disk = await stages.time("seal", () => disks.seal(diskOf(entry), signal));
+    signal.throwIfAborted();
+    const { compatibility } = golden;
+    const parts = { temporary, parent: layers, buildId, shape, compatibility, memory: undefined, disk };
+    return await stages.time("publish", () => commitLayer(parts));
+  } catch (error) {
+    await discardCapture({ temporary });
+    throw error;
+  }
 }
 
 /** After the commit: nothing can lose the layer any more. */
-export async function finishPause(
-  registry: Registry,
-  entry: Entry,
-  guest: LiveGuest | undefined,
-  buildId: string,
-): Promise<void> {
-  const { record } = entry;
-  const { records, disks } = registry.options;
-  const layer = await openLayer(join(records.paths(record.id).layers, buildId));
-  await registry.lifecycle.tearDown(record, guest);
-  await disks.lock(layer.meta.disk);
-  record.layer = buildId;
-  record.pendingLayer = undefined;
+export async function finishPause(registry: Registry, entry: Entry, guest: LiveGuest | undefined): Promise<void> {
+  await registry.lifecycle.tearDown(entry.record, guest);
+  await settlePendingLayer(registry, entry);
   await registry.enter(entry, "paused");
+  await collect(registry, entry);
 }
 
 /** Lets a guest that was frozen for a pause run on. */
 export async function thaw(registry: Registry, entry: Entry, guest: LiveGuest): Promise<void> {
+  const deadline = AbortSignal.timeout(THAW_DEADLINE_MS);
   entry.record.pendingLayer = undefined;
-  await guest.vm.resume(AbortSignal.timeout(THAW_DEADLINE_MS));
+  await guest.vm.resume(deadline);
+  // Its file system may be frozen too; an agent that does not answer thaws it by itself.
+  await guest.agent.thawFiles(deadline).catch(() => undefined);
   await registry.enter(entry, "running");
+}
+
+function diskOf({ record: { id, disk } }: Entry): NonNullable<Entry["record"]["disk"]> {
+  if (disk === undefined) throw new WrennError("internal", `Cannot pause ${id}: it has no disk`);
+  return disk;
 }

@@ -52,9 +52,11 @@ export interface SandboxRecord {
   slotIndex: number | undefined;
   vm: VmRecord | undefined;
   disk: Disk | undefined;
+  /** The overlay that a live checkpoint is about to switch the VM to; the VM itself knows whether it did. */
+  nextDisk?: Disk | undefined;
   /** Build id of the last committed layer. */
   layer: string | undefined;
-  /** Build id of the layer that a pause is writing. */
+  /** Build id of the layer that a pause or a live checkpoint is writing. */
   pendingLayer: string | undefined;
 }
 
@@ -64,6 +66,8 @@ export interface SandboxPaths {
   /** The VMM's own. */
   vm: string;
   layers: string;
+  /** Sealed disks, and the overlay that the VM writes. They never move. */
+  disks: string;
 }
 
 /** Keeps the records of a host. */
@@ -76,7 +80,7 @@ export class RecordStore {
 
   paths(id: string): SandboxPaths {
     const root = join(this.#root, id);
-    return { root, vm: join(root, "vm"), layers: join(root, "layers") };
+    return { root, vm: join(root, "vm"), layers: join(root, "layers"), disks: join(root, "disks") };
   }
 
   async write(record: SandboxRecord): Promise<void> {

@@ -1,11 +1,14 @@
 /** What a new host agent does with what an earlier one left: finish it, undo it, or adopt it. */
 import { join } from "node:path";
 import { GuestAgent } from "../envd/guest-agent.ts";
-import { openLayer } from "../snapshot/layer.ts";
+import { findLayer } from "../snapshot/layer.ts";
 import { readExitRecord } from "../vmm/shim.ts";
+import type { VirtualMachine } from "../vmm/vmm.ts";
 import type { Entry } from "./entry.ts";
 import { fail, followExit, reasonOf } from "./exits.ts";
+import { collect, settlePendingLayer } from "./layers.ts";
 import { finishPause, thaw } from "./pause.ts";
+import { rewriteWhenDue } from "./rewrite.ts";
 import type { Registry } from "./registry.ts";
 
 /** Giving up on a VM ends it: a host that is busy with many of them gets time. */
@@ -36,7 +39,7 @@ export async function recover(registry: Registry): Promise<void> {
 
 async function recoverOne(registry: Registry, entry: Entry): Promise<void> {
   const { record } = entry;
-  const { log, records } = registry.options;
+  const { log } = registry.options;
   log.info({ operation: "recover", id: record.id, state: record.state });
   switch (record.state) {
     case "creating":
@@ -45,17 +48,13 @@ async function recoverOne(registry: Registry, entry: Entry): Promise<void> {
       return;
     case "resuming":
       await registry.lifecycle.tearDown(record, undefined);
+      await collect(registry, entry);
       await registry.enter(entry, "paused", "the host agent ended while resuming");
       return;
     case "pausing": {
-      const pending = record.pendingLayer;
-      const committed =
-        pending !== undefined &&
-        (await openLayer(join(records.paths(record.id).layers, pending)).then(
-          () => true,
-          () => false,
-        ));
-      if (committed) await finishPause(registry, entry, undefined, pending);
+      const { layers } = registry.options.records.paths(record.id);
+      const committed = record.pendingLayer !== undefined && (await findLayer(join(layers, record.pendingLayer)));
+      if (committed) await finishPause(registry, entry, undefined);
       else await adopt(registry, entry);
       return;
     }
@@ -64,6 +63,8 @@ async function recoverOne(registry: Registry, entry: Entry): Promise<void> {
       return;
     case "paused":
     case "failed":
+      await collect(registry, entry);
+      rewriteWhenDue(registry, entry);
       return;
   }
 }
@@ -90,8 +91,22 @@ async function adopt(registry: Registry, entry: Entry): Promise<void> {
   }
   const guest = { vm, slot, agent: new GuestAgent(slot.hostAddress, record.accessToken) };
   entry.guest = guest;
-  await thaw(registry, entry, guest); // it may have been frozen for a pause
+  await settleDisk(entry, vm);
+  await settlePendingLayer(registry, entry);
+  await thaw(registry, entry, guest); // it may have been frozen for a pause or a checkpoint
+  await collect(registry, entry);
   followExit(registry, entry, guest);
+}
+
+/** A checkpoint may have ended before or after the VM was switched to its next disk: the VM knows. */
+async function settleDisk({ record }: Entry, vm: VirtualMachine): Promise<void> {
+  const { nextDisk } = record;
+  if (nextDisk === undefined) return;
+  if ((await vm.currentDiskPath(AbortSignal.timeout(ADOPT_DEADLINE_MS))) === nextDisk.path) {
+    record.disk = nextDisk;
+    record.vm = { ...vm.record, diskPath: nextDisk.path };
+  }
+  record.nextDisk = undefined;
 }
 
 /** Lets go of every guest without ending it, after the operations under way; the next agent adopts them. */
@@ -102,5 +117,7 @@ export async function detach(registry: Registry): Promise<void> {
     guest?.vm.detach();
     await guest?.agent.close();
   };
+  registry.closing.abort();
+  await Promise.all(registry.entries().map(({ rewriting }) => rewriting));
   await Promise.all(registry.entries().map((entry) => registry.locked(entry.record.id, () => letGo(entry))));
 }

@@ -20,6 +20,8 @@ export class Registry {
   readonly options: ManagerOptions;
   readonly lifecycle: Lifecycle;
   readonly events = new EventEmitter<ManagerEvents>();
+  /** Aborted when this agent lets go of its sandboxes: ends what runs behind them. */
+  readonly closing = new AbortController();
   readonly #entries = new Map<string, Entry>();
   readonly #mutex = new KeyedMutex();
 
@@ -92,6 +94,7 @@ export class Registry {
     const { guest } = entry;
     entry.guest = undefined;
     await this.lifecycle.tearDown(entry.record, guest);
+    await entry.rewriting; // it writes there; destroy has told it to end
     await this.options.records.remove(entry.record.id);
     this.#entries.delete(entry.record.id);
     this.events.emit("changed", viewOf(entry), true);

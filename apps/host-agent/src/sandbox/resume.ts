@@ -5,6 +5,7 @@ import { checkCompatibility, openLayer } from "../snapshot/layer.ts";
 import { START_DEADLINE_MS } from "./create.ts";
 import { abandoned, staleIncarnation, touch, viewOf, type Entry, type OperationResult } from "./entry.ts";
 import { followExit } from "./exits.ts";
+import { collect } from "./layers.ts";
 import type { Deadline } from "./record.ts";
 import type { Registry } from "./registry.ts";
 import { Stages } from "./stages.ts";
@@ -57,13 +58,14 @@ async function start(
   await registry.enter(entry, "resuming");
   try {
     if (record.slotIndex !== undefined) await lifecycle.tearDown(record, undefined); // it failed, and so did that
-    entry.guest = await lifecycle.start(record, await lifecycle.stateOf(layer), stages, signal);
+    entry.guest = await lifecycle.start(record, layer, stages, signal);
     touch(entry);
     await registry.enter(entry, "running");
     followExit(registry, entry, entry.guest);
   } catch (error) {
     entry.guest = undefined;
     await lifecycle.tearDown(record, undefined);
+    await collect(registry, entry);
     await registry.enter(entry, "paused", `resume failed: ${WrennError.from(error).message}`);
     throw error;
   }

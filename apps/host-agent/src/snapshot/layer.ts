@@ -1,28 +1,54 @@
 /**
- * A layer on disk: an immutable directory `{vmstate, mem, mem.header, disk.qcow2, meta.json}`, written
- * under a temporary name and made visible by one rename, the commit.
+ * A layer on disk: an immutable directory `{vmstate, mem, mem.header, meta.json}`, named by its build id,
+ * and a sealed disk beside it that never moves. `meta.json` names every file that the layer needs, so
+ * that whoever holds the layer holds all of it. docs/reference/snapshots.md describes the format.
  */
-import { chmod, mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { publishDirectory, remove, writeFileAtomic } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import type { DiskBase } from "../disk/disk-store.ts";
-import type { Capture, MachineShape, MemoryChanges } from "../vmm/vmm.ts";
-import { decodeHeader, encodeHeader } from "./header.ts";
-import { overlay, runsBeyond, wholeMapping } from "./mapping.ts";
+import type { GuestMemory, MachineShape } from "../vmm/vmm.ts";
+
+/** Part of every compatibility key: layers of another format are refused. */
+export const SNAPSHOT_FORMAT = 2;
 
 /** What a layer says of itself. */
 export interface LayerMeta {
-  version: 1;
+  version: typeof SNAPSHOT_FORMAT;
   buildId: string;
+  /** How many layers are below this one; 0 for a whole memory. */
+  generation: number;
   shape: MachineShape;
   /** Must equal the VMM's and the guest's for the state to be loaded. */
   compatibility: Readonly<Record<string, string>>;
-  /** The sealed disk; paths inside the state directory. */
-  disk: DiskBase;
-  /** The whole memory image that this layer's pages lie over; itself for a whole one. */
-  basePath: string;
+  /** The memory; absent when only the disk was kept. */
+  memory?: LayerMemory;
+  disk: LayerDisk;
+  /** ISO 8601. */
   createdAt: string;
+}
+
+/** The memory of a layer; paths are absolute. */
+export interface LayerMemory {
+  /** The nearest flat ancestor: the whole memory that a VM maps. */
+  image: string;
+  /** The memory file of every build that the header names, the image and the layer's own among them. */
+  builds: Readonly<Record<string, string>>;
+  /** `crc32:` of the layer's own memory file, as the pager computes it. */
+  checksum: string;
+  /** `crc32:` of the device state. */
+  stateChecksum: string;
+  /** Bytes of the layer's own pages, and of those that are zeros now. */
+  dataBytes: number;
+  zeroBytes: number;
+  /** Bytes of all layers beyond the image: what a resume puts in, and the next pause compares. */
+  accumulatedBytes: number;
+}
+
+/** A sealed disk and what is known of its bytes. */
+export interface LayerDisk extends DiskBase {
+  /** `crc32:` of the file at `path`. */
+  checksum: string;
 }
 
 export interface Layer {
@@ -32,58 +58,46 @@ export interface Layer {
 
 export const statePathOf = (directory: string): string => join(directory, "vmstate");
 export const memoryPathOf = (directory: string): string => join(directory, "mem");
-const headerPathOf = (directory: string): string => join(directory, "mem.header");
-const metaPathOf = (directory: string): string => join(directory, "meta.json");
+export const headerPathOf = (directory: string): string => join(directory, "mem.header");
+export const metaPathOf = (directory: string): string => join(directory, "meta.json");
 
-/** Makes the empty directory in which a layer is written. */
-export async function beginLayer(parent: string, buildId: string): Promise<string> {
-  const directory = join(parent, `tmp.${buildId}`);
-  await remove(directory);
-  await mkdir(directory, { recursive: true, mode: 0o711 });
-  return directory;
-}
-
-/** Completes a layer with its header and meta and commits it by rename. */
-export async function commitLayer(
-  temporary: string,
-  parent: string,
-  capture: Capture,
-  base: { buildId: string; memoryBytes: number },
-  meta: LayerMeta,
-): Promise<Layer> {
-  const whole = wholeMapping(base.buildId, base.memoryBytes);
-  const mapping = capture.runs === undefined ? whole : overlay(whole, meta.buildId, capture.runs);
-  const header = encodeHeader({
-    size: base.memoryBytes,
-    generation: capture.runs === undefined ? 0 : 1,
-    buildId: meta.buildId,
-    baseBuildId: base.buildId,
-    mapping,
-  });
-  await writeFileAtomic(headerPathOf(temporary), header, { mode: 0o444, name: "layer.header" });
-  await chmod(memoryPathOf(temporary), 0o444);
-  await writeFileAtomic(metaPathOf(temporary), JSON.stringify(meta, undefined, 2), { mode: 0o444, name: "layer.meta" });
-  const directory = join(parent, meta.buildId);
-  await publishDirectory(temporary, directory, "layer.publish");
-  return { directory, meta };
-}
-
-/** @throws WrennError `incompatible_snapshot` when the layer is missing or not readable */
+/** @throws WrennError `incompatible_snapshot` when the layer is missing, not readable or of another format */
 export async function openLayer(directory: string): Promise<Layer> {
+  let meta: LayerMeta;
   try {
-    const meta = JSON.parse(await readFile(metaPathOf(directory), "utf8")) as LayerMeta;
-    return { directory, meta };
+    meta = JSON.parse(await readFile(metaPathOf(directory), "utf8")) as LayerMeta;
   } catch (cause) {
     throw new WrennError("incompatible_snapshot", `Cannot open the layer ${directory}`, { cause });
   }
+  if (meta.version !== SNAPSHOT_FORMAT) {
+    throw new WrennError(
+      "incompatible_snapshot",
+      `Cannot open the layer ${directory}: its format is ${String(meta.version)}, not ${SNAPSHOT_FORMAT}`,
+    );
+  }
+  return { directory, meta };
 }
 
-/** The pages that this layer puts over its base; undefined for a whole memory. */
-export async function changesOf(layer: Layer): Promise<MemoryChanges | undefined> {
-  const header = decodeHeader(await readFile(headerPathOf(layer.directory)));
-  if (header.baseBuildId === header.buildId) return undefined;
-  return { path: memoryPathOf(layer.directory), runs: runsBeyond(header.mapping, header.baseBuildId) };
+/** `openLayer`, or undefined when no layer was committed there. */
+export async function findLayer(directory: string): Promise<Layer | undefined> {
+  return await openLayer(directory).catch(() => undefined);
 }
+
+/**
+ * The memory that a VM is restored with.
+ * @throws WrennError `incompatible_snapshot` for a layer of a disk alone
+ */
+export function guestMemoryOf({ directory, meta }: Layer): GuestMemory {
+  const { memory } = meta;
+  if (memory === undefined) {
+    throw new WrennError("incompatible_snapshot", `Cannot resume from the layer ${meta.buildId}: it has no memory`, {
+      hint: COLD_BOOT_HINT,
+    });
+  }
+  return { image: memory.image, layers: { header: headerPathOf(directory), builds: memory.builds } };
+}
+
+const COLD_BOOT_HINT = "Boot it from its disk instead, without what was in memory: resume with --cold";
 
 /**
  * Refuses a layer that this host cannot load, before anything is loaded.
@@ -97,6 +111,6 @@ export function checkCompatibility(layer: Layer, current: Readonly<Record<string
     (key) => `${key} was ${layer.meta.compatibility[key] ?? "absent"}, is ${current[key] ?? "absent"}`,
   );
   throw new WrennError("incompatible_snapshot", `Cannot resume from this snapshot: ${list.join("; ")}`, {
-    hint: "Resume it on a host like the one that made it",
+    hint: COLD_BOOT_HINT,
   });
 }

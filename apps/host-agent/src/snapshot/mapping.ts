@@ -4,7 +4,6 @@
  * A page that the guest zeroed is such an entry; only what the guest did not touch inherits its parent.
  */
 import { WrennError } from "@wrenn/errors";
-import type { MemoryRun } from "../vmm/vmm.ts";
 
 export interface MappingEntry {
   offset: number;
@@ -16,6 +15,13 @@ export interface MappingEntry {
 }
 
 export type Mapping = readonly MappingEntry[];
+
+/** A run of bytes that a build puts over its parent: where in guest memory, and where in its file (undefined: zeros). */
+export interface MemoryRun {
+  offset: number;
+  length: number;
+  storageOffset: number | undefined;
+}
 
 /** The mapping of a memory that is whole in one build. */
 export function wholeMapping(build: string, size: number): Mapping {
@@ -70,15 +76,9 @@ export function lookUp(mapping: Mapping, offset: number): MappingEntry {
   return entry;
 }
 
-/** What has to be put over `base` to get the memory of `mapping`: every run that is not the base's. */
-export function runsBeyond(mapping: Mapping, base: string): MemoryRun[] {
-  return mapping
-    .filter((entry) => entry.build !== base)
-    .map(({ offset, length, build, storageOffset }) => ({
-      offset,
-      length,
-      storageOffset: build === undefined ? undefined : storageOffset,
-    }));
+/** How many bytes are not the base's: what has to be put over it. */
+export function bytesBeyond(mapping: Mapping, base: string): number {
+  return mapping.reduce((sum, { build, length }) => sum + (build === base ? 0 : length), 0);
 }
 
 /** @throws WrennError `incompatible_snapshot` unless the mapping covers exactly `size` in whole blocks */

@@ -10,6 +10,8 @@ import { ensureGuest, progressFor, type GuestManifest, type GuestTemplate } from
 import { ENVD_PATH, MEMORY_GUARD_PATH, SHIM_PATH } from "../binaries.ts";
 import type { NetworkPool } from "../network/network.ts";
 import { createNetworkPool } from "../network/pool.ts";
+import { openPager } from "../pager/open-pager.ts";
+import type { Pager } from "../pager/pager.ts";
 import type { CreateRequest, SandboxManager } from "../sandbox/manager.ts";
 import { openManager } from "../sandbox/open-manager.ts";
 import { chooseVmm } from "../vmm/choose-vmm.ts";
@@ -28,6 +30,7 @@ export interface TestHost {
   manifest: GuestManifest;
   template: GuestTemplate;
   vmm: Vmm;
+  pager: Pager;
   network: NetworkPool;
   manager: SandboxManager;
   /** A create request for a sandbox of 1 vCPU and 512 MiB. */
@@ -39,7 +42,7 @@ export interface TestHost {
 }
 
 /** The shared guest, built if need be, and the VMM of this machine. */
-export async function prepareGuestAndVmm(): Promise<{ manifest: GuestManifest; vmm: Vmm }> {
+export async function prepareGuestAndVmm(pager: Pager): Promise<{ manifest: GuestManifest; vmm: Vmm }> {
   const signal = AbortSignal.timeout(240_000);
   await mkdir(SHARED_DIRECTORY, { recursive: true, mode: 0o711 });
   const manifest = await ensureGuest({
@@ -56,6 +59,7 @@ export async function prepareGuestAndVmm(): Promise<{ manifest: GuestManifest; v
       searchPath: process.env["PATH"] ?? "",
       shimPath: SHIM_PATH,
       memoryGuardPath: MEMORY_GUARD_PATH,
+      pager,
       log,
     },
     signal,
@@ -67,12 +71,13 @@ export async function prepareGuestAndVmm(): Promise<{ manifest: GuestManifest; v
 export async function startTestHost(
   options: { stateDirectory?: string; resolvers?: string[]; uplink?: string } = {},
 ): Promise<TestHost> {
-  const { manifest, vmm } = await prepareGuestAndVmm();
   const stateDirectory = options.stateDirectory ?? (await mkdtemp("/tmp/wrenn-host-"));
   if (options.stateDirectory === undefined) {
     await mkdir(join(SHARED_DIRECTORY, "golden"), { recursive: true, mode: 0o700 });
     await symlink(join(SHARED_DIRECTORY, "golden"), join(stateDirectory, "golden"));
   }
+  const pager = await openPager({ stateDirectory, log }, AbortSignal.timeout(30_000));
+  const { manifest, vmm } = await prepareGuestAndVmm(pager);
   const network = await createNetworkPool({
     stateDirectory,
     firstIndex: FIRST_SLOT,
@@ -86,6 +91,7 @@ export async function startTestHost(
   const manager = await openManager({
     stateDirectory,
     vmm,
+    pager,
     network,
     manifest,
     log,
@@ -99,6 +105,7 @@ export async function startTestHost(
     manifest,
     template,
     vmm,
+    pager,
     network,
     manager,
     request: (overrides = {}) => ({
@@ -114,11 +121,13 @@ export async function startTestHost(
     async abandon() {
       await manager.detach();
       await network.close();
+      await pager.close();
     },
     async stop() {
       for (const { id } of manager.list()) await manager.destroy(id, 0);
       await manager.detach();
       await network.close();
+      await pager.close();
       await rm(stateDirectory, { recursive: true, force: true });
     },
   };

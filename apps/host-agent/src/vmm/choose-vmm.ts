@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import { run, writeFileAtomic } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import { chooseAcceleration, measureTscKhz, readCpuModel } from "./acceleration.ts";
+import type { Pager } from "../pager/pager.ts";
 import { QemuVmm } from "./qemu/qemu-vmm.ts";
 import type { Vmm } from "./vmm.ts";
 
@@ -17,6 +18,7 @@ export interface VmmChoice {
   searchPath: string;
   shimPath: string;
   memoryGuardPath: string;
+  pager: Pager;
   log: Logger;
 }
 
@@ -28,7 +30,7 @@ export async function chooseVmm(choice: VmmChoice, signal: AbortSignal): Promise
   const version = /version (.*)/.exec(stdout)?.[1]?.trim() ?? "unknown";
   const tscKhz = await rememberedTscKhz(choice, signal);
   choice.log.info({ operation: "vmm", vmm: "qemu", version, accelerator, reason, tscKhz });
-  const { shimPath, memoryGuardPath } = choice;
+  const { shimPath, memoryGuardPath, pager } = choice;
   return new QemuVmm({
     program,
     accelerator,
@@ -37,6 +39,7 @@ export async function chooseVmm(choice: VmmChoice, signal: AbortSignal): Promise
     cpuModel: await readCpuModel(),
     shimPath,
     memoryGuardPath,
+    pager,
   });
 }
 

@@ -3,35 +3,49 @@
  * agent; the guest is the template `minimal`, which goes on running without either.
  */
 import { createHash } from "node:crypto";
-import { chmod, chown, mkdir, mkdtemp, open, readFile, rm } from "node:fs/promises";
+import { chmod, chown, mkdir, mkdtemp, open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { GuestManifest } from "@wrenn/guest";
 import { leakGate } from "../../../../tests/leaks/gate.ts";
 import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
-import type { MemoryRun, RestoreSpec, VirtualMachine, Vmm, VmPlacement } from "./vmm.ts";
+import { openPager } from "../pager/open-pager.ts";
+import type { Pager } from "../pager/pager.ts";
+import { encodeHeader } from "../snapshot/header.ts";
+import { wholeMapping } from "../snapshot/mapping.ts";
+import type { Capture, GuestMemory, RestoreSpec, VirtualMachine, Vmm, VmPlacement } from "./vmm.ts";
 
 const MEMORY_MIB = 256;
 const MEMORY_BYTES = MEMORY_MIB * 1024 * 1024;
 const SHAPE = { vcpus: 1, memoryMib: MEMORY_MIB };
 /** Apart from the users of real slots. */
 const UID = 1_999_999;
+const DISK_BYTES = 16 * 1024 ** 3;
 const BOOT_MS = 3_000;
 const RUN_MS = 700;
 
 const signal = (): AbortSignal => AbortSignal.timeout(60_000);
 
-export function describeVmmContract(name: string, make: () => Promise<{ vmm: Vmm; manifest: GuestManifest }>): void {
+export function describeVmmContract(
+  name: string,
+  make: (pager: Pager) => Promise<{ vmm: Vmm; manifest: GuestManifest }>,
+): void {
   describe(`${name} keeps the contract of a VMM`, () => {
     const disks = new Qcow2Store();
     const live: VirtualMachine[] = [];
     let root: string;
+    let pager: Pager;
     let vmm: Vmm;
     let manifest: GuestManifest;
     let sequence = 0;
     const image = (): string => join(root, "image");
     const state = (): string => join(root, "state");
+    const base = (): GuestMemory => ({
+      image: image(),
+      layers: { header: join(root, "image.header"), builds: { base: image() } },
+    });
 
     async function place(): Promise<VmPlacement> {
       const number = sequence++;
@@ -40,10 +54,11 @@ export function describeVmmContract(name: string, make: () => Promise<{ vmm: Vmm
       await mkdir(directory, { recursive: true });
       await chown(directory, UID, UID);
       const path = manifest.templates.find((template) => template.name === "minimal")?.rootfsPath ?? "";
-      const base = { path, format: "raw", backingPaths: [] } as const;
-      const sizeBytes = 16 * 1024 ** 3;
+      const rootfs = { path, format: "raw", backingPaths: [] } as const;
+      const diskDirectory = join(supervisionDirectory, "disks");
+      await mkdir(diskDirectory, { mode: 0o711 });
       const disk = await disks.create(
-        { id: "d", directory: supervisionDirectory, base, sizeBytes, uid: UID },
+        { id: "d", directory: diskDirectory, base: rootfs, sizeBytes: DISK_BYTES, uid: UID },
         signal(),
       );
       return {
@@ -56,27 +71,36 @@ export function describeVmmContract(name: string, make: () => Promise<{ vmm: Vmm
         uid: UID,
         diskPath: disk.path,
         diskBackingPaths: disk.backingPaths,
+        diskDirectory,
       };
     }
 
     async function restore(from: Partial<RestoreSpec> = {}): Promise<VirtualMachine> {
-      const spec = { ...(await place()), shape: SHAPE, memoryPath: image(), statePath: state(), ...from };
+      const spec = { ...(await place()), shape: SHAPE, memory: base(), statePath: state(), ...from };
       const vm = await vmm.restore(spec, signal());
       live.push(vm);
       return vm;
     }
 
+    /** Captures a paused VM, and gives what another one is restored from. */
     async function capture(
       vm: VirtualMachine,
-    ): Promise<{ statePath: string; memoryPath: string; runs: readonly MemoryRun[] }> {
-      const target = { statePath: join(root, `state${sequence}`), memoryPath: join(root, `memory${sequence++}`) };
-      const { runs } = await vm.capture(target, signal());
-      return { ...target, runs: runs ?? [] };
+      parent: GuestMemory,
+    ): Promise<{ from: Pick<RestoreSpec, "statePath" | "memory">; layer: NonNullable<Capture["layer"]> }> {
+      const buildId = `layer${sequence++}`;
+      const [statePath, memoryPath, headerPath] = ["state", "memory", "header"].map((kind) =>
+        join(root, `${buildId}.${kind}`),
+      ) as [string, string, string];
+      const { layer } = await vm.capture({ buildId, statePath, memoryPath, headerPath, parent }, signal());
+      if (layer === undefined) throw new Error("no layer was made");
+      const builds = { ...parent.layers.builds, [buildId]: memoryPath };
+      return { from: { statePath, memory: { image: parent.image, layers: { header: headerPath, builds } } }, layer };
     }
 
     beforeAll(async () => {
-      ({ vmm, manifest } = await make());
       root = await mkdtemp("/tmp/wrenn-vmm-");
+      pager = await openPager({ stateDirectory: root, log: pino({ level: "silent" }) }, signal());
+      ({ vmm, manifest } = await make(pager));
       const memory = await open(image(), "wx", 0o600);
       await memory.truncate(MEMORY_BYTES);
       await memory.chown(UID, UID);
@@ -93,10 +117,14 @@ export function describeVmmContract(name: string, make: () => Promise<{ vmm: Vmm
       const vm = await vmm.boot(boot, signal());
       await setTimeout(BOOT_MS);
       await vm.pause(signal());
-      expect((await vm.capture({ statePath: state(), memoryPath: image() }, signal())).runs).toBeUndefined();
+      const target = { buildId: "base", statePath: state(), memoryPath: image(), headerPath: base().layers.header };
+      expect((await vm.capture({ ...target, parent: undefined }, signal())).layer).toBeUndefined();
       expect((await vm.stop()).kind).toBe("signal");
       await chown(image(), 0, 0);
       await chmod(image(), 0o444);
+      const mapping = wholeMapping("base", MEMORY_BYTES);
+      const header = { size: MEMORY_BYTES, generation: 0, buildId: "base", baseBuildId: "base", mapping };
+      await writeFile(base().layers.header, encodeHeader(header));
     });
 
     leakGate();
@@ -105,6 +133,7 @@ export function describeVmmContract(name: string, make: () => Promise<{ vmm: Vmm
     });
 
     afterAll(async () => {
+      await pager.close();
       await rm(root, { recursive: true, force: true });
     });
 
@@ -127,38 +156,79 @@ export function describeVmmContract(name: string, make: () => Promise<{ vmm: Vmm
     });
 
     it("restores, over many generations, exactly the memory that was captured", async () => {
-      let from: Partial<RestoreSpec> = {};
-      for (let generation = 0; generation < 3; generation++) {
+      let from: Pick<RestoreSpec, "statePath" | "memory"> = { statePath: state(), memory: base() };
+      for (let generation = 1; generation <= 3; generation++) {
         const vm = await restore(from);
         await vm.resume(signal());
         await setTimeout(RUN_MS);
         await vm.pause(signal());
-        const captured = await capture(vm);
-        expect(captured.runs.length).toBeGreaterThan(0);
+        const captured = await capture(vm, from.memory);
+        expect(captured.layer).toMatchObject({ generation, size: MEMORY_BYTES });
+        expect(captured.layer.dataBytes).toBeGreaterThan(0);
+        const truth = await hashOfGuest(vm.pid, image());
         await vm.stop();
-        from = { statePath: captured.statePath, changes: { path: captured.memoryPath, runs: captured.runs } };
+        ({ from } = captured);
 
         const clone = await restore(from);
-        const again = await capture(clone);
+        expect(await hashOfGuest(clone.pid, image())).toBe(truth);
+        // Nothing ran: nothing differs from the layer that it was restored from.
+        const again = await capture(clone, from.memory);
+        expect(again.layer).toMatchObject({ dataBytes: 0, zeroBytes: 0 });
         await clone.stop();
-        expect(await contentHash(again.memoryPath, again.runs)).toBe(
-          await contentHash(captured.memoryPath, captured.runs),
-        );
+        const flat = { buildId: `flat${generation}`, memory: join(root, "flat"), header: join(root, "flat.header") };
+        await pager.flatten(flat, from.memory.layers, signal());
+        expect(await hashOf(flat.memory)).toBe(truth);
+        await Promise.all([rm(flat.memory), rm(flat.header)]);
       }
     });
 
-    it("goes on after a capture, and can be captured again", async () => {
+    it("goes on after a capture, and the next one has only what came after", async () => {
       const vm = await restore();
-      await vm.resume(signal());
-      await vm.pause(signal());
-      const first = await capture(vm);
       await vm.resume(signal());
       await setTimeout(RUN_MS);
       await vm.pause(signal());
-      const second = await capture(vm);
-      const bytes = (runs: readonly MemoryRun[]): number => runs.reduce((sum, { length }) => sum + length, 0);
-      expect(bytes(second.runs)).toBeGreaterThanOrEqual(bytes(first.runs));
+      const first = await capture(vm, base());
+      const second = await capture(vm, first.from.memory);
+      expect(second.layer).toMatchObject({ generation: 2, dataBytes: 0, zeroBytes: 0 });
+      await vm.resume(signal());
+      await setTimeout(RUN_MS);
+      await vm.pause(signal());
+      const third = await capture(vm, second.from.memory);
+      expect(third.layer.dataBytes).toBeGreaterThan(0);
+      const truth = await hashOfGuest(vm.pid, image());
       await vm.stop();
+      const clone = await restore(third.from);
+      expect(await hashOfGuest(clone.pid, image())).toBe(truth);
+    });
+
+    it("writes to another disk from one moment on, and knows which after it was adopted", async () => {
+      const placement = await place();
+      const vm = await restore(placement);
+      const first = { path: placement.diskPath, format: "qcow2", backingPaths: placement.diskBackingPaths } as const;
+      const directory = placement.diskDirectory as string;
+      const next = await disks.create(
+        { id: "next", directory, base: first, sizeBytes: DISK_BYTES, uid: UID },
+        signal(),
+      );
+      await vm.pause(signal());
+      expect(await vm.currentDiskPath(signal())).toBe(first.path);
+      await vm.switchDisk(next, signal());
+      await disks.lock(first);
+      const { mtimeMs } = await stat(first.path);
+      await vm.resume(signal());
+      vm.detach();
+      const adopted = (await vmm.adopt(vm.record, signal())) as VirtualMachine;
+      expect(await adopted.currentDiskPath(signal())).toBe(next.path);
+      await setTimeout(RUN_MS);
+      await adopted.pause(signal());
+      await expect(
+        adopted.switchDisk({ path: join(directory, "missing"), backingPaths: [] }, signal()),
+      ).rejects.toThrow("missing");
+      expect(await adopted.currentDiskPath(signal())).toBe(next.path);
+      await adopted.stop();
+      live.splice(live.indexOf(vm), 1);
+      expect((await stat(first.path)).mtimeMs).toBe(mtimeMs);
+      await disks.check(next, signal());
     });
 
     it("tells at once that a VM was killed, to who adopted it too", async () => {
@@ -180,19 +250,23 @@ export function describeVmmContract(name: string, make: () => Promise<{ vmm: Vmm
       const file = await open(damaged, "w");
       await file.writeFile(bytes.subarray(0, bytes.length - 2000));
       await file.close();
-      const spec = { ...(await place()), shape: SHAPE, memoryPath: image(), statePath: damaged };
+      const spec = { ...(await place()), shape: SHAPE, memory: base(), statePath: damaged };
       await expect(vmm.restore(spec, signal())).rejects.toThrow(/Cannot (restore|start)/);
-      expect(await vmm.adopt({ vmm: vmm.kind, origin: "restored", ...spec }, signal())).toBeUndefined();
+      expect(
+        await vmm.adopt({ vmm: vmm.kind, origin: "restored", memoryPath: image(), ...spec }, signal()),
+      ).toBeUndefined();
     });
 
     it("ends a start that is canceled, and leaves no process", async () => {
       const controller = new AbortController();
-      const spec = { ...(await place()), shape: SHAPE, memoryPath: image(), statePath: state() };
+      const spec = { ...(await place()), shape: SHAPE, memory: base(), statePath: state() };
       const starting = vmm.restore(spec, controller.signal);
       await setTimeout(20);
       controller.abort(new Error("canceled by the test"));
       await expect(starting).rejects.toThrow("canceled by the test");
-      expect(await vmm.adopt({ vmm: vmm.kind, origin: "restored", ...spec }, signal())).toBeUndefined();
+      expect(
+        await vmm.adopt({ vmm: vmm.kind, origin: "restored", memoryPath: image(), ...spec }, signal()),
+      ).toBeUndefined();
     });
   });
 }
@@ -203,21 +277,30 @@ async function hashOf(path: string): Promise<string> {
     .digest("hex");
 }
 
-/** Hash over (offset, bytes) of every page of the runs, zeros included. */
-async function contentHash(path: string, runs: readonly MemoryRun[]): Promise<string> {
+/** Hash of all memory of a guest, as its process has it: the truth that layers are held to. */
+async function hashOfGuest(pid: number, imagePath: string): Promise<string> {
+  const { ino } = await stat(imagePath);
+  const parts = (await readFile(`/proc/${pid}/maps`, "utf8"))
+    .split("\n")
+    .map((line) => /^([0-9a-f]+)-([0-9a-f]+) \S+ ([0-9a-f]+) \S+ (\d+)\s/.exec(line))
+    .filter((fields) => fields !== null && Number(fields[4]) === ino)
+    .map(
+      (fields) => (fields as string[]).slice(1, 4).map((hex) => Number.parseInt(hex, 16)) as [number, number, number],
+    )
+    .toSorted((a, b) => a[2] - b[2]);
   const hash = createHash("sha256");
-  const file = await open(path, "r");
+  const memory = await open(`/proc/${pid}/mem`, "r");
   try {
-    const page = Buffer.alloc(4096);
-    for (const { offset, length, storageOffset } of runs) {
-      for (let at = 0; at < length; at += page.length) {
-        if (storageOffset === undefined) page.fill(0);
-        else await file.read(page, 0, page.length, storageOffset + at);
-        hash.update(`${offset + at}:`).update(page);
+    const chunk = Buffer.alloc(4 * 1024 * 1024);
+    for (const [start, end] of parts) {
+      for (let at = start; at < end;) {
+        const { bytesRead } = await memory.read(chunk, 0, Math.min(chunk.length, end - at), at);
+        hash.update(chunk.subarray(0, bytesRead));
+        at += bytesRead;
       }
     }
   } finally {
-    await file.close();
+    await memory.close();
   }
   return hash.digest("hex");
 }

@@ -7,6 +7,8 @@
  * restored VM maps it privately and never writes it.
  */
 
+import type { LayerSummary, MemoryFiles } from "../pager/pager-requests.ts";
+
 /** The machine that a VM sees. Equal shapes are needed to restore one VM's state in another. */
 export interface MachineShape {
   vcpus: number;
@@ -33,6 +35,11 @@ export interface VmPlacement {
   diskPath: string;
   /** Files that the disk reads through to, made visible to the VMM read-only. */
   diskBackingPaths: readonly string[];
+  /**
+   * Directory, which only root writes, that holds the disk and the overlays that the VM is switched to later;
+   * without it there is no switching.
+   */
+  diskDirectory?: string;
 }
 
 /** Starts a machine from a kernel. */
@@ -49,25 +56,29 @@ export interface BootSpec extends VmPlacement {
 /** Starts a machine from a captured state. */
 export interface RestoreSpec extends VmPlacement {
   shape: MachineShape;
-  /** Flat memory image of the nearest base, mapped privately; never written. */
-  memoryPath: string;
+  /** The memory that the guest finds. */
+  memory: GuestMemory;
   /** Device state of the layer that is restored. */
   statePath: string;
-  /** Changed pages to put over the base before the guest runs. */
-  changes?: MemoryChanges;
 }
 
-/** Pages of a layer: a file and the runs that it holds. */
-export interface MemoryChanges {
-  path: string;
-  runs: readonly MemoryRun[];
+/** A guest's memory as layers hold it. */
+export interface GuestMemory {
+  /** The nearest flat ancestor: a whole memory, mapped privately and never written; one of the builds. */
+  image: string;
+  layers: MemoryFiles;
 }
 
-/** A run of bytes: where it is in guest memory, and where in the file (undefined: zeros). */
-export interface MemoryRun {
-  offset: number;
-  length: number;
-  storageOffset: number | undefined;
+/** Where a capture is written. */
+export interface CaptureTarget {
+  statePath: string;
+  /** Id of the layer that is made. */
+  buildId: string;
+  /** The layer's memory file and its header; not used by a booted VM, whose memory image is whole. */
+  memoryPath: string;
+  headerPath: string;
+  /** The layer that the VM was restored from, or the last one captured since. */
+  parent: GuestMemory | undefined;
 }
 
 /** How a VM ended. */
@@ -100,8 +111,8 @@ export interface VmRecord {
 export interface Capture {
   /** Bytes of device state. */
   stateBytes: number;
-  /** Runs written to the memory file, sorted; undefined when the memory image is whole already. */
-  runs: readonly MemoryRun[] | undefined;
+  /** The layer of what differs from the parent; undefined when the memory image is whole already. */
+  layer: LayerSummary | undefined;
 }
 
 /** A live VM. */
@@ -116,11 +127,18 @@ export interface VirtualMachine {
   /** Lets the vCPUs run; repeating is success. */
   resume(signal: AbortSignal): Promise<void>;
   /**
-   * Writes the state of the paused VM: device state to `statePath`, and, for a restored VM, the pages
-   * that differ from its base to `memoryPath` (identity offsets; a zeroed page is a run of zeros).
-   * The VM stays paused and may be resumed.
+   * Writes the state of the paused VM: device state, and, for a restored VM, the layer of the pages that
+   * differ from `parent`. Nothing is flushed: whoever commits the layer does that. The VM stays paused and
+   * may be resumed.
    */
-  capture(target: { statePath: string; memoryPath: string }, signal: AbortSignal): Promise<Capture>;
+  capture(target: CaptureTarget, signal: AbortSignal): Promise<Capture>;
+  /**
+   * Makes the paused VM write to another disk: an empty overlay, in its disk directory, on the one that
+   * it wrote until now, which is never written again. What it wrote is in the file.
+   */
+  switchDisk(overlay: { path: string; backingPaths: readonly string[] }, signal: AbortSignal): Promise<void>;
+  /** The disk that the VM writes now: the one it was started with, or the last that it was switched to. */
+  currentDiskPath(signal: AbortSignal): Promise<string>;
   /** Flushes what the guest wrote to the disk file. The VM may run. */
   flushDisk(signal: AbortSignal): Promise<void>;
   /** Ends the VM at once; repeating is success. Runs on its own deadline. */

@@ -1,8 +1,9 @@
-import { mkdir, mkdtemp, open, rm, stat } from "node:fs/promises";
+import { mkdtemp, open, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { run } from "@wrenn/effects";
+import type { DiskBase } from "../disk-store.ts";
 import { emptyOverlay, MAX_DISK_BYTES } from "./overlay.ts";
 import { Qcow2Store } from "./qcow2-store.ts";
 
@@ -54,23 +55,54 @@ describe("Qcow2Store", () => {
 
   it("keeps a sealed disk as it was while a new overlay on it is written", async () => {
     const base = await rawBase(64 * MIB, "from the base");
-    const disk = await store.create({ id: "d", directory, base, sizeBytes: 64 * MIB, uid: 65534 }, signal);
+    const disk = await store.create({ id: "first", directory, base, sizeBytes: 64 * MIB, uid: 65534 }, signal);
     expect((await stat(disk.path)).uid).toBe(65534);
     await run(["qemu-io", "-c", "write -P 0xab 1M 64k", disk.path]);
-    const layer = join(directory, "layer");
-    await mkdir(layer);
-    const sealed = await store.seal(disk, layer, signal);
-    await store.remove(disk);
+    const sealed = await store.seal(disk, signal);
     await store.lock(sealed);
     const { mtimeMs, mode } = await stat(sealed.path);
     expect(mode & 0o777).toBe(0o444);
 
-    const next = await store.create({ id: "d", directory, base: sealed, sizeBytes: 64 * MIB, uid: 65534 }, signal);
+    const next = await store.create({ id: "next", directory, base: sealed, sizeBytes: 64 * MIB, uid: 65534 }, signal);
     expect(next.backingPaths).toEqual([sealed.path, base.path]);
     await run(["qemu-io", "-c", "read -P 0xab 1M 64k", "-c", "write -P 0xcd 1M 64k", next.path]);
     await run(["qemu-io", "-r", "-c", "read -P 0xab 1M 64k", sealed.path]);
     expect((await stat(sealed.path)).mtimeMs).toBe(mtimeMs);
     expect(await store.usage(next)).toBeGreaterThan(0);
+  });
+
+  it("joins a chain down to any of its bases, zeros over data included, and checks what it made", async () => {
+    const base = await rawBase(64 * MIB, "from the base");
+    let below: DiskBase = base;
+    const chain: DiskBase[] = [base];
+    for (let generation = 0; generation < 6; generation++) {
+      const options = { id: `g${generation}`, directory, base: below, sizeBytes: 64 * MIB, uid: 0 };
+      const disk = await store.create(options, signal);
+      const write = `write -P ${generation + 1} ${generation}M 2M`;
+      const zero = `write -z ${generation * 2}M 192k`;
+      await run(["qemu-io", "-c", write, "-c", zero, "-c", "discard 40M 1M", disk.path]);
+      below = await store.seal(disk, signal);
+      chain.push(below);
+    }
+    for (const onto of [base, chain[2], undefined]) {
+      const id = `joined-${chain.indexOf(onto as DiskBase)}`;
+      const joined = await store.collapse(below, { id, directory, onto }, signal);
+      expect(joined.backingPaths).toEqual(onto === undefined ? [] : [onto.path, ...onto.backingPaths]);
+      await run(["qemu-img", "compare", below.path, joined.path]);
+      await store.check(joined, signal);
+      expect((await stat(joined.path)).mode & 0o777).toBe(0o444);
+    }
+    expect((await readdir(directory)).filter((name) => name.startsWith("."))).toEqual([]);
+  });
+
+  it("finds a damaged disk", async () => {
+    const base = await rawBase(64 * MIB, "");
+    const disk = await store.create({ id: "d", directory, base, sizeBytes: 64 * MIB, uid: 0 }, signal);
+    await run(["qemu-io", "-c", "write 0 1M", disk.path]);
+    const file = await open(disk.path, "r+");
+    await file.write(Buffer.alloc(8, 0xff), 0, 8, 3 * 65536);
+    await file.close();
+    await expect(store.check({ ...disk }, signal)).rejects.toMatchObject({ code: "incompatible_snapshot" });
   });
 
   it("refuses a second disk in one place and leaves the first", async () => {

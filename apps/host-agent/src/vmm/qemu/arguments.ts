@@ -14,8 +14,22 @@ export interface QemuInstallation {
   tscKhz: number;
 }
 
+/** Name of the disk in QEMU's monitor. */
+export const DISK_ID = "disk0";
+
 export const qmpSocketPath = (directory: string): string => join(directory, "qmp.sock");
 export const incomingSocketPath = (directory: string): string => join(directory, "incoming.sock");
+
+/** An overlay as the monitor is told of it, like the drive of the command line; QEMU knows what it lies on. */
+export function overlayNode(nodeName: string, path: string): Record<string, unknown> {
+  return {
+    driver: "qcow2",
+    "node-name": nodeName,
+    discard: "unmap",
+    backing: null,
+    file: { driver: "file", filename: path },
+  };
+}
 
 /** Arguments that shape the machine. */
 function machineArguments(qemu: QemuInstallation, shape: MachineShape): string[] {
@@ -54,9 +68,9 @@ function deviceArguments(placement: VmPlacement): string[] {
       : ["-netdev", "tap,id=net0,fd={tap_fd}", "-device", `virtio-net-device,netdev=net0,mac=${placement.macAddress}`];
   return [
     "-drive",
-    `id=disk0,file=${placement.diskPath},format=qcow2,if=none,cache=writeback,discard=unmap`,
+    `id=${DISK_ID},file=${placement.diskPath},format=qcow2,if=none,cache=writeback,discard=unmap`,
     "-device",
-    "virtio-blk-device,drive=disk0",
+    `virtio-blk-device,drive=${DISK_ID}`,
     ...network,
     "-qmp",
     `unix:${qmpSocketPath(placement.directory)},server=on,wait=off`,
@@ -90,7 +104,7 @@ export function restoreArguments(qemu: QemuInstallation, spec: RestoreSpec): [st
   return [
     qemu.program,
     ...machineArguments(qemu, spec.shape),
-    ...memoryArguments(spec.shape, spec.memoryPath, "off"),
+    ...memoryArguments(spec.shape, spec.memory.image, "off"),
     ...deviceArguments(spec),
     // Device state saved by xen-save-devices-state says "running" whatever the VM was.
     "-S",

@@ -1,30 +1,36 @@
 /**
  * A live QEMU VM: its shim's process and its QMP session.
  */
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { flush, remove, writeFileAtomic } from "@wrenn/effects";
+import { failpoint, flush, remove, writeFileAtomic } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
+import type { Pager } from "../../pager/pager.ts";
+import type { LayerSummary } from "../../pager/pager-requests.ts";
 import type { ShimProcess } from "../shim.ts";
-import type { Capture, VirtualMachine, VmExit, VmRecord } from "../vmm.ts";
+import type { Capture, CaptureTarget, VirtualMachine, VmExit, VmRecord } from "../vmm.ts";
 import { joinStreams } from "./migration-stream.ts";
-import { saveChangedPages } from "./process-memory.ts";
+import { DISK_ID, overlayNode } from "./arguments.ts";
 import { receiveStream } from "./incoming-stream.ts";
 import type { QmpClient } from "./qmp.ts";
 
 /** Where the microvm machine maps its firmware, and how large it is. */
 const FIRMWARE_ADDRESS = 0xffff0000;
 const FIRMWARE_BYTES = 64 * 1024;
+const CLEANUP_DEADLINE_MS = 10_000;
 
 export class QemuMachine implements VirtualMachine {
   readonly record: VmRecord;
   readonly #process: ShimProcess;
   readonly #qmp: QmpClient;
+  readonly #pager: Pager;
 
-  constructor(record: VmRecord, process: ShimProcess, qmp: QmpClient) {
+  constructor(record: VmRecord, process: ShimProcess, qmp: QmpClient, pager: Pager) {
     this.record = record;
     this.#process = process;
     this.#qmp = qmp;
+    this.#pager = pager;
   }
 
   get pid(): number {
@@ -43,7 +49,7 @@ export class QemuMachine implements VirtualMachine {
     await this.#qmp.execute("cont", {}, signal);
   }
 
-  async capture(target: { statePath: string; memoryPath: string }, signal: AbortSignal): Promise<Capture> {
+  async capture(target: CaptureTarget, signal: AbortSignal): Promise<Capture> {
     return this.record.origin === "booted"
       ? await this.#captureBooted(target.statePath, signal)
       : await this.#captureRestored(target, signal);
@@ -65,20 +71,38 @@ export class QemuMachine implements VirtualMachine {
     );
     await writeFileAtomic(statePath, state, { mode: 0o444, name: "capture.state" });
     await flush(this.record.memoryPath, "capture.memory");
-    return { stateBytes: state.length, runs: undefined };
+    return { stateBytes: state.length, layer: undefined };
   }
 
   /**
    * `migrate` would send all memory of a private mapping: device state by xen-save-devices-state (no
    * Xen needed), changed pages from outside.
    */
-  async #captureRestored(target: { statePath: string; memoryPath: string }, signal: AbortSignal): Promise<Capture> {
+  async #captureRestored(target: CaptureTarget, signal: AbortSignal): Promise<Capture> {
+    // In either order; at once, for the guest is stopped meanwhile.
+    const [stateBytes, layer] = await Promise.all([this.#saveDevices(target, signal), this.#diff(target, signal)]);
+    return { stateBytes, layer };
+  }
+
+  async #diff({ buildId, memoryPath, headerPath, parent }: CaptureTarget, signal: AbortSignal): Promise<LayerSummary> {
+    if (parent === undefined)
+      throw new WrennError("internal", `Cannot capture ${this.record.name}: its parent layer is unknown`);
+    return await this.#pager.diff(
+      { buildId, memory: memoryPath, header: headerPath },
+      { pid: this.pid, image: this.record.memoryPath, parent: parent.layers },
+      signal,
+    );
+  }
+
+  /** @returns the bytes of device state */
+  async #saveDevices({ statePath }: CaptureTarget, signal: AbortSignal): Promise<number> {
     const basePath = this.record.statePath;
     if (basePath === undefined)
       throw new WrennError("internal", `Cannot capture ${this.record.name}: its base state is unknown`);
     const devicesPath = join(this.record.directory, "devices.state");
     const firmwarePath = join(this.record.directory, "firmware");
     try {
+      failpoint("capture.devices");
       // live:false: the default may take the disks away from the VM, which may go on.
       await this.#qmp.execute("xen-save-devices-state", { filename: devicesPath, live: false }, signal);
       await this.#qmp.execute(
@@ -92,12 +116,35 @@ export class QemuMachine implements VirtualMachine {
         readFile(firmwarePath),
       ]);
       const state = joinStreams(base, devices, firmware);
-      const runs = await saveChangedPages(this.pid, this.record.memoryPath, target.memoryPath, signal);
-      await writeFileAtomic(target.statePath, state, { mode: 0o444, name: "capture.state" });
-      return { stateBytes: state.length, runs };
+      await writeFileAtomic(statePath, state, { mode: 0o444, name: "capture.state", durable: false });
+      return state.length;
     } finally {
       await Promise.all([remove(devicesPath, "capture.scratch"), remove(firmwarePath, "capture.scratch")]);
     }
+  }
+
+  async switchDisk(overlay: { path: string }, signal: AbortSignal): Promise<void> {
+    const nodeName = `disk-${randomUUID().slice(0, 8)}`;
+    failpoint("disk.switch");
+    await this.#qmp.execute("blockdev-add", overlayNode(nodeName, overlay.path), signal);
+    try {
+      await this.#qmp.execute("blockdev-snapshot", { node: DISK_ID, overlay: nodeName }, signal);
+    } catch (error) {
+      const cleanup = AbortSignal.timeout(CLEANUP_DEADLINE_MS);
+      await this.#qmp.execute("blockdev-del", { "node-name": nodeName }, cleanup).catch(() => undefined);
+      throw error;
+    }
+    this.record.diskPath = overlay.path;
+  }
+
+  async currentDiskPath(signal: AbortSignal): Promise<string> {
+    const devices = (await this.#qmp.execute("query-block", {}, signal)) as {
+      device: string;
+      inserted?: { image: { filename: string } };
+    }[];
+    const path = devices.find(({ device }) => device === DISK_ID)?.inserted?.image.filename;
+    if (path === undefined) throw new WrennError("internal", `Cannot find the disk of ${this.record.name}`);
+    return path;
   }
 
   async flushDisk(signal: AbortSignal): Promise<void> {
@@ -109,6 +156,7 @@ export class QemuMachine implements VirtualMachine {
     this.#qmp.close();
     return await this.#process.stop();
   }
+
   detach(): void {
     this.#qmp.close();
     this.#process.detach();

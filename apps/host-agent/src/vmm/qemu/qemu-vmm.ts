@@ -6,6 +6,7 @@ import { watch } from "node:fs";
 import { access, readFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { WrennError } from "@wrenn/errors";
+import type { Pager } from "../../pager/pager.ts";
 import { lastConsoleLines, ShimProcess, type ShimSpec } from "../shim.ts";
 import type { BootSpec, MachineShape, RestoreSpec, VirtualMachine, VmPlacement, Vmm, VmRecord } from "../vmm.ts";
 import {
@@ -17,7 +18,6 @@ import {
   type QemuInstallation,
 } from "./arguments.ts";
 import { sendStream } from "./incoming-stream.ts";
-import { loadPages } from "./process-memory.ts";
 import { QemuMachine } from "./qemu-machine.ts";
 import { QmpClient } from "./qmp.ts";
 
@@ -34,6 +34,7 @@ export interface QemuVmmOptions extends QemuInstallation {
   shimPath: string;
   /** Library that keeps QEMU from writing memory images; see crates/memory-guard. */
   memoryGuardPath: string;
+  pager: Pager;
 }
 
 export class QemuVmm implements Vmm {
@@ -75,20 +76,19 @@ export class QemuVmm implements Vmm {
   }
 
   async restore(spec: RestoreSpec, signal: AbortSignal): Promise<VirtualMachine> {
-    const record = { ...recordOf(spec, spec.shape, "restored", spec.memoryPath), statePath: spec.statePath };
+    const { image, layers } = spec.memory;
+    const record = { ...recordOf(spec, spec.shape, "restored", image), statePath: spec.statePath };
     const mounts = [
-      { path: spec.memoryPath, read_only: true },
+      { path: image, read_only: true },
       { path: this.#options.memoryGuardPath, read_only: true },
     ];
-    const env = { LD_PRELOAD: this.#options.memoryGuardPath, WRENN_MEMORY_IMAGE: spec.memoryPath };
+    const env = { LD_PRELOAD: this.#options.memoryGuardPath, WRENN_MEMORY_IMAGE: image };
     const load = async (qmp: QmpClient, pid: number): Promise<void> => {
       const capabilities = ["x-ignore-shared", "events"].map((capability) => ({ capability, state: true }));
       await qmp.execute("migrate-set-capabilities", { capabilities }, signal);
       // Before the devices: a virtio queue is checked against guest memory when it is loaded, and given up
       // for good when the two disagree.
-      if (spec.changes !== undefined) {
-        await loadPages(pid, spec.memoryPath, spec.changes.path, spec.changes.runs, signal);
-      }
+      if (Object.keys(layers.builds).length > 1) await this.#options.pager.inject({ pid, image, layers }, signal);
       const state = await readFile(spec.statePath);
       const loaded = qmp.waitFor(
         ({ event, data }) => event === "MIGRATION" && ["completed", "failed"].includes(String(data["status"])),
@@ -108,7 +108,12 @@ export class QemuVmm implements Vmm {
     const process = await ShimProcess.attach(record.supervisionDirectory, signal);
     if (process === undefined) return undefined;
     try {
-      return new QemuMachine(record, process, await QmpClient.connect(qmpSocketPath(record.directory), signal));
+      return new QemuMachine(
+        record,
+        process,
+        await QmpClient.connect(qmpSocketPath(record.directory), signal),
+        this.#options.pager,
+      );
     } catch (cause) {
       await process.stop(); // a VM that cannot be spoken to cannot be served
       throw new WrennError("sandbox_unreachable", `Cannot adopt ${record.name}: QEMU does not answer`, { cause });
@@ -144,7 +149,7 @@ export class QemuVmm implements Vmm {
       const ready = listening.then(async () => {
         qmp = await QmpClient.connect(qmpSocketPath(placement.directory), signal);
         await prepare(qmp, process.pid);
-        return new QemuMachine(record, process, qmp);
+        return new QemuMachine(record, process, qmp, this.#options.pager);
       });
       died.catch(() => undefined);
       ready.catch(() => undefined);
@@ -175,7 +180,7 @@ export class QemuVmm implements Vmm {
       ...(tapName === undefined ? {} : { tap: tapName }),
       mounts: [
         ...mounts,
-        { path: placement.diskPath, read_only: false },
+        { path: placement.diskDirectory ?? placement.diskPath, read_only: false },
         ...placement.diskBackingPaths.map((path) => ({ path, read_only: true })),
       ],
       devices: this.accelerator === "kvm" ? ["/dev/kvm"] : [],

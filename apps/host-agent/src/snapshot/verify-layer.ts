@@ -1,0 +1,69 @@
+/** Whether everything that a layer needs is there and as it was when it was committed. */
+import { stat } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { WrennError } from "@wrenn/errors";
+import type { DiskStore } from "../disk/disk-store.ts";
+import type { Pager } from "../pager/pager.ts";
+import { checksumOfFile } from "./checksum.ts";
+import { findLayer, headerPathOf, statePathOf, type Layer } from "./layer.ts";
+
+/** One file that was read, and what is wrong with it; nothing unless told. */
+export interface VerifiedFile {
+  path: string;
+  bytes: number;
+  problem?: string;
+}
+
+/** Reads all files of a layer: its own, its ancestors' memory and its disk chain. Never throws for damage. */
+export async function verifyLayer(
+  layer: Layer,
+  tools: { pager: Pager; disks: DiskStore },
+  signal: AbortSignal,
+): Promise<VerifiedFile[]> {
+  const { memory, disk } = layer.meta;
+  const checks: Promise<VerifiedFile>[] = [];
+  if (memory !== undefined) {
+    checks.push(verifyFile(statePathOf(layer.directory), memory.stateChecksum));
+    for (const path of Object.values(memory.builds)) checks.push(verifyMemory(path, layer, tools.pager, signal));
+  }
+  checks.push(verifyFile(disk.path, disk.checksum), ...disk.backingPaths.map((path) => verifyFile(path, undefined)));
+  checks.push(
+    reported(disk.path, async () => {
+      await tools.disks.check(disk, signal);
+    }),
+  );
+  return await Promise.all(checks);
+}
+
+async function verifyMemory(path: string, layer: Layer, pager: Pager, signal: AbortSignal): Promise<VerifiedFile> {
+  return await reported(path, async () => {
+    // A build whose own description went with its directory's other files still has to have its length.
+    const owner = dirname(path) === layer.directory ? layer : await findLayer(dirname(path));
+    if (owner === undefined)
+      throw new WrennError("incompatible_snapshot", `${basename(dirname(path))} is not a committed layer`);
+    const checksum = owner.meta.memory?.checksum;
+    await pager.verify(
+      { header: headerPathOf(owner.directory), memory: path, ...(checksum === undefined ? {} : { checksum }) },
+      signal,
+    );
+  });
+}
+
+async function verifyFile(path: string, checksum: string | undefined): Promise<VerifiedFile> {
+  return await reported(path, async () => {
+    if (checksum === undefined) return;
+    const found = await checksumOfFile(path);
+    if (found !== checksum)
+      throw new WrennError("incompatible_snapshot", `its checksum is ${found}, it was ${checksum}`);
+  });
+}
+
+async function reported(path: string, check: () => Promise<void>): Promise<VerifiedFile> {
+  try {
+    const { blocks } = await stat(path);
+    await check();
+    return { path, bytes: blocks * 512 };
+  } catch (error) {
+    return { path, bytes: 0, problem: WrennError.from(error).message };
+  }
+}
