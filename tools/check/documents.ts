@@ -9,7 +9,7 @@ import { dirname, join, normalize } from "node:path";
 import { listDocuments } from "./list-documents.ts";
 
 const LINK = /(?<!!)\[[^\]]*\]\(([^)\s]+)\)/g;
-const NAMED_PATH = /`((?:apps|packages|crates|guest|tests|tools|docs|bench|\.ci)\/[\w./-]+)`/g;
+const NAMED_PATH = /`((?:apps|packages|crates|guest|testbed|tests|tools|docs|bench|\.ci)\/[\w./-]+)`/g;
 
 /** @returns what is wrong, one line each */
 export async function checkDocuments(root: string): Promise<string[]> {

@@ -17,6 +17,7 @@ const definition = defineConfig({
   WRENN_QEMU: Type.String({ default: "qemu-system-x86_64", description: "The QEMU to run." }),
   WRENN_DNS: Type.Optional(Type.String({ description: "Resolvers for the guests." })),
   WRENN_LOG_LEVEL: Type.Enum(["debug", "info", "warn", "error"], { default: "info" }),
+  WRENN_TEST_GUEST_DIR: Type.String({ default: "/var/lib/wrenn-test", description: "What tests share." }),
   DATABASE_URL: Type.Optional(Type.String({ description: "A PostgreSQL 15 or newer." })),
 });
 

@@ -13,6 +13,8 @@ export const EXIT = {
   /** The platform does not run or does not answer. */
   unavailable: 4,
   notFound: 5,
+  /** `testbed`: the power was cut. */
+  powerCut: 86,
   /** `run`: the time limit ended the command. */
   commandTimeout: 124,
   /** `run`: Wrenn failed, not the command. */

@@ -11,6 +11,7 @@ import { snapshotGroup } from "./snapshot/index.ts";
 import { statusCommand } from "./status.ts";
 import { templateGroup } from "./template/index.ts";
 import { testCommand } from "./test.ts";
+import { testbedCommand } from "./testbed.ts";
 import { upCommand } from "./up.ts";
 
 export const COMMANDS: readonly (CommandDefinition | CommandGroup)[] = [
@@ -26,4 +27,5 @@ export const COMMANDS: readonly (CommandDefinition | CommandGroup)[] = [
   envCommand,
   completionCommand,
   testCommand,
+  testbedCommand,
 ];
