@@ -13,16 +13,21 @@ import { classifyRoutes } from "./auth/access.ts";
 import { apiKeyRoutes } from "./auth/api-key-routes.ts";
 import { authenticateRequests } from "./auth/authenticate.ts";
 import { authRoutes } from "./auth/routes.ts";
+import { eventRoutes } from "./events/routes.ts";
 import { execRoutes } from "./exec/routes.ts";
 import { MAX_FRAME_BYTES } from "./exec/exec-session.ts";
 import { execStreamRoutes } from "./exec/stream-routes.ts";
+import { fileEntryRoutes } from "./files/entry-routes.ts";
 import { fileRoutes } from "./files/routes.ts";
+import { tarRoutes } from "./files/tar-routes.ts";
+import { fileWatchRoutes } from "./files/watch-routes.ts";
 import { healthRoutes } from "./health/routes.ts";
 import { refuseWhileClosing } from "./http/closing.ts";
 import { answerErrors, sendError, toApiError } from "./http/errors.ts";
 import { requestIdOf } from "./http/request-id.ts";
 import { compileValidator } from "./http/validation.ts";
 import { quotaRoutes } from "./quotas/routes.ts";
+import { observationRoutes } from "./sandboxes/observation-routes.ts";
 import { sandboxRoutes } from "./sandboxes/routes.ts";
 import { OPERATIONS } from "./openapi/operations.ts";
 import { documentRoutes } from "./openapi/registry.ts";
@@ -33,6 +38,9 @@ import { invitationRoutes } from "./teams/invitation-routes.ts";
 import { memberRoutes } from "./teams/member-routes.ts";
 import { teamRoutes } from "./teams/routes.ts";
 import { templateRoutes } from "./templates/routes.ts";
+import { ticketRoutes } from "./tickets/routes.ts";
+import { chooseProtocol } from "./tickets/ticket-store.ts";
+import { webhookRoutes } from "./webhooks/routes.ts";
 
 const BODY_LIMIT_BYTES = 1_048_576;
 
@@ -61,7 +69,7 @@ export async function buildApp({ services, version, log, trustedProxies }: AppOp
   acceptEmptyJson(app);
   answerErrors(app);
   await app.register(websocket, {
-    options: { maxPayload: MAX_FRAME_BYTES },
+    options: { maxPayload: MAX_FRAME_BYTES, handleProtocols: chooseProtocol },
     preClose: (done) => done(), // sessions say goodbye themselves
     errorHandler: (error, socket, request) => {
       request.log.info({ err: error }, "WebSocket failed");
@@ -89,11 +97,18 @@ export async function buildApp({ services, version, log, trustedProxies }: AppOp
       await v1.register(quotaRoutes, { services });
       await v1.register(auditRoutes, { services });
       await v1.register(sandboxRoutes, { services });
+      await v1.register(observationRoutes, { services });
       await v1.register(execRoutes, { services });
       await v1.register(execStreamRoutes, { services });
       await v1.register(fileRoutes, { services });
+      await v1.register(fileEntryRoutes, { services });
+      await v1.register(fileWatchRoutes, { services });
+      await v1.register(tarRoutes, { services });
       await v1.register(templateRoutes, { services });
       await v1.register(snapshotRoutes, { services });
+      await v1.register(eventRoutes, { services });
+      await v1.register(webhookRoutes, { services });
+      await v1.register(ticketRoutes, { services });
     },
     { prefix: "/v1" },
   );

@@ -28,6 +28,8 @@ const definition = defineConfig({
   WRENN_LOG_LEVEL: Type.Enum(["debug", "info", "warn", "error"], { default: "info" }),
   WRENN_READY_FD: Type.Optional(Type.Integer({ minimum: 3 })),
   WRENN_RECONCILE_INTERVAL_SEC: Type.Integer({ default: 30, minimum: 1, maximum: 3_600 }),
+  WRENN_EVENT_RETENTION_HOURS: Type.Integer({ default: 168, minimum: 1, maximum: 8_760 }),
+  WRENN_WEBHOOK_NETWORKS: Type.Optional(Type.String()),
   WRENN_ORPHAN_GRACE_SEC: Type.Integer({ default: 300, minimum: 0, maximum: 86_400 }),
 });
 
@@ -50,6 +52,9 @@ export interface Config {
   readyFd: number | undefined;
   reconcileIntervalMs: number;
   orphanGraceMs: number;
+  eventRetentionHours: number;
+  /** CIDR ranges that webhooks may reach although they are private. */
+  webhookNetworks: string[];
 }
 
 /** @throws WrennError `invalid_request` naming every wrong variable. */
@@ -83,6 +88,8 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     logLevel: values.WRENN_LOG_LEVEL,
     readyFd: values.WRENN_READY_FD,
     reconcileIntervalMs: values.WRENN_RECONCILE_INTERVAL_SEC * 1_000,
+    eventRetentionHours: values.WRENN_EVENT_RETENTION_HOURS,
+    webhookNetworks: values.WRENN_WEBHOOK_NETWORKS?.split(",").map((network) => network.trim()) ?? [],
     orphanGraceMs: values.WRENN_ORPHAN_GRACE_SEC * 1_000,
   };
 }

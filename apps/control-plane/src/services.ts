@@ -7,6 +7,7 @@ import { AuditStore } from "./audit/audit-store.ts";
 import { AccountStore } from "./auth/account-store.ts";
 import { ApiKeyStore } from "./auth/api-key-store.ts";
 import { Authenticator } from "./auth/authenticate.ts";
+import type { Caller } from "./auth/caller.ts";
 import { ensureFirstApiKey } from "./auth/first-start.ts";
 import { KeyUse } from "./auth/key-use.ts";
 import { Login } from "./auth/login.ts";
@@ -15,9 +16,13 @@ import { SessionTokens } from "./auth/session-token.ts";
 import type { Config } from "./config.ts";
 import { connectDatabase, type Database } from "./database/connect.ts";
 import { migrate } from "./database/migrate.ts";
+import { Notifications } from "./database/notifications.ts";
+import { EventStore } from "./events/event-store.ts";
 import { HostMonitor, LOCAL_HOST } from "./hosts/host-monitor.ts";
 import { HostStore } from "./hosts/host-store.ts";
 import { Quotas } from "./quotas/quotas.ts";
+import { Housekeeper } from "./housekeeping/housekeeper.ts";
+import { IdempotencyStore } from "./idempotency/idempotency-store.ts";
 import { Reconciler } from "./reconciler/reconciler.ts";
 import { Lifecycle } from "./sandboxes/lifecycle.ts";
 import { Resolver } from "./sandboxes/resolver.ts";
@@ -28,6 +33,10 @@ import { InvitationStore } from "./teams/invitation-store.ts";
 import { MemberStore } from "./teams/member-store.ts";
 import { TeamStore } from "./teams/team-store.ts";
 import { TemplateStore } from "./templates/template-store.ts";
+import { TicketStore } from "./tickets/ticket-store.ts";
+import { ATTEMPT_TIMEOUT_MS, Deliverer } from "./webhooks/deliverer.ts";
+import { Destinations } from "./webhooks/destination.ts";
+import { WebhookStore } from "./webhooks/webhook-store.ts";
 
 export interface Services {
   database: Database;
@@ -49,6 +58,14 @@ export interface Services {
   snapshots: Snapshots;
   reconciler: Reconciler;
   hosts: HostMonitor;
+  idempotency: IdempotencyStore;
+  notifications: Notifications;
+  events: EventStore;
+  webhooks: WebhookStore;
+  destinations: Destinations;
+  deliverer: Deliverer;
+  tickets: TicketStore<Caller>;
+  housekeeper: Housekeeper;
 }
 
 /** Time for operations that are under way when the control plane stops. */
@@ -89,13 +106,17 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
     });
     const lifecycle = new Lifecycle({ store: sandboxes, agent, resolver, quotas, log });
     const snapshotStore = new SnapshotStore(database, quotas);
+    const tickets = new TicketStore<Caller>(database);
+    const notifications = new Notifications({ url: config.databaseUrl, log });
+    const webhooks = new WebhookStore(database);
+    const destinations = new Destinations(config.webhookNetworks, { timeoutMs: ATTEMPT_TIMEOUT_MS });
     return {
       database,
       agent,
       keys,
       keyUse,
       accounts,
-      authenticator: new Authenticator({ keys, keyUse, accounts, tokens, members, teams }),
+      authenticator: new Authenticator({ keys, keyUse, accounts, tokens, members, teams, tickets }),
       login: new Login({ accounts, tokens, signUpPolicy: config.signUpPolicy }),
       members,
       teams,
@@ -109,6 +130,14 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
       snapshots: new Snapshots({ hostId, store: snapshotStore, templates, agent, lifecycle, log }),
       reconciler,
       hosts: new HostMonitor({ hostId, agent, hosts: hostStore, templates, reconciler, log }),
+      idempotency: new IdempotencyStore(database),
+      notifications,
+      events: new EventStore(database),
+      webhooks,
+      destinations,
+      deliverer: new Deliverer({ webhooks, destinations, notifications, log, onAttempt: () => undefined }),
+      tickets,
+      housekeeper: new Housekeeper({ database, log, eventRetentionHours: config.eventRetentionHours }),
     };
   } catch (error) {
     await database.destroy();
@@ -116,8 +145,12 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
   }
 }
 
-/** Begins to follow the host. */
-export function startServices({ hosts, reconciler, snapshots }: Services): void {
+/** Begins to follow the host, and what is done in the background. */
+export function startServices(services: Services): void {
+  const { hosts, reconciler, snapshots, notifications, deliverer, housekeeper } = services;
+  notifications.start();
+  deliverer.start();
+  housekeeper.start();
   hosts.start();
   reconciler.start();
   snapshots.start();
@@ -129,6 +162,10 @@ export async function closeServices(services: Services): Promise<void> {
   await services.reconciler.stop();
   await services.snapshots.stop();
   await services.lifecycle.drain(AbortSignal.timeout(DRAIN_DEADLINE_MS));
+  await services.housekeeper.stop();
+  await services.deliverer.stop();
+  await services.notifications.stop();
+  await services.destinations.close();
   await services.keyUse.flush();
   await services.agent.close();
   await services.database.destroy();

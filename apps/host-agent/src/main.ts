@@ -15,6 +15,7 @@ import { createNetworkPool } from "./network/pool.ts";
 import { discoverResolvers } from "./network/resolvers.ts";
 import { openPager } from "./pager/open-pager.ts";
 import { hostService } from "./rpc/host-service.ts";
+import { logContext } from "./request-context.ts";
 import { startRpcServer } from "./rpc/server.ts";
 import { openManager } from "./sandbox/open-manager.ts";
 import { Reaper } from "./sandbox/reaper.ts";
@@ -27,7 +28,7 @@ const DRAIN_MS = 20_000;
 
 async function main(): Promise<void> {
   const config = parseConfig(process.env);
-  const log = pino({ level: config.WRENN_LOG_LEVEL, base: { process: "host-agent" } });
+  const log = pino({ level: config.WRENN_LOG_LEVEL, base: { process: "host-agent" }, mixin: logContext });
   if (process.getuid?.() !== 0)
     throw new WrennError("needs_root", "Cannot start the host agent: not root", {
       hint: "Run it as root: VMs need namespaces and users of their own",

@@ -82,6 +82,33 @@ export const StartFrame = Type.Object(
 );
 export type StartFrame = Static<typeof StartFrame>;
 
+const Offset = (kind: string) =>
+  Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      description: `The last \`offset\` that came with ${kind}; the output that was missed since is sent first.`,
+    }),
+  );
+
+/** First frame of a client that goes on with a process that runs already. */
+export const ConnectFrame = Type.Object(
+  {
+    type: Type.Literal("connect"),
+    pid: Type.Integer({ minimum: 1, maximum: 4_194_304 }),
+    offsets: Type.Optional(
+      Type.Object(
+        { stdout: Offset("stdout"), stderr: Offset("stderr"), pty: Offset("pty") },
+        { additionalProperties: false, description: "Where to go on, per kind of output; from now on unless told." },
+      ),
+    ),
+    pty: Type.Boolean({ default: false, description: "True: the process has a terminal, and input goes there." }),
+    encoding: StartFrame.properties.encoding,
+    on_disconnect: Type.Enum(["kill", "keep"], { default: "keep" }),
+  },
+  { additionalProperties: false },
+);
+export type ConnectFrame = Static<typeof ConnectFrame>;
+
 /** Later frames of a client, by their `type`. */
 export const CONTROL_FRAMES = {
   stdin: Type.Object(
@@ -102,8 +129,9 @@ export type ControlFrame = {
 
 /** What a client may send first: defaults may be left out. */
 export type StartFrameInput = Pick<StartFrame, "type" | "cmd"> & Partial<StartFrame>;
+export type ConnectFrameInput = Pick<ConnectFrame, "type" | "pid"> & Partial<ConnectFrame>;
 /** Any frame of a client. */
-export type ClientFrame = StartFrameInput | ControlFrame;
+export type ClientFrame = StartFrameInput | ConnectFrameInput | ControlFrame;
 
 /** Any frame of the server; the last one is `exit` or `error`. */
 export const ServerFrame = Type.Union([
@@ -112,6 +140,7 @@ export const ServerFrame = Type.Union([
     type: Type.Enum(["stdout", "stderr", "pty"]),
     data: Type.String(),
     encoding: DataEncoding,
+    offset: Type.Integer({ description: "Bytes of this kind up to the end of `data`, counted from the start." }),
   }),
   Type.Object({
     type: Type.Literal("exit"),

@@ -1,4 +1,5 @@
 import { Type, type Static } from "typebox";
+import { IDEMPOTENCY_KEY_HEADER } from "./headers.ts";
 import { LIMITS } from "./limits.ts";
 import { Timestamp } from "./timestamp.ts";
 
@@ -63,6 +64,9 @@ export const Sandbox = Type.Object(
     memory_mb: Type.Integer({ description: "Memory, MiB." }),
     disk_mb: Type.Integer({ description: "Disk, MiB." }),
     timeout_sec: TimeoutSec,
+    max_lifetime_sec: Type.Optional(
+      Type.Integer({ description: "Seconds from each start to the end, whatever happens before; absent: no end." }),
+    ),
     end_at: Type.Optional(Timestamp("The end, whatever happens before.")),
     on_timeout: OnTimeout,
     metadata: Metadata,
@@ -125,6 +129,16 @@ export type CreateSandboxRequest = Static<typeof CreateSandboxRequest>;
 /** What a client may send. */
 export type CreateSandboxInput = Partial<CreateSandboxRequest>;
 
+export const CreateHeaders = Type.Object({
+  [IDEMPOTENCY_KEY_HEADER]: Type.Optional(
+    Type.String({
+      pattern: "^[\\x21-\\x7e]{1,255}$",
+      description: "Names the request: repeating it under the same key within 24 hours makes nothing twice.",
+    }),
+  ),
+});
+export type CreateHeaders = Static<typeof CreateHeaders>;
+
 export const SandboxParams = Type.Object({ id: Type.String({ maxLength: 128 }) });
 export type SandboxParams = Static<typeof SandboxParams>;
 
@@ -156,13 +170,65 @@ export const ListSandboxesQuery = Type.Object(
         description: "Comma-separated statuses; every one but `gone` unless told.",
       }),
     ),
+    template: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: LIMITS.maxTemplateNameLength,
+        description: "Only those made from the template of this name.",
+      }),
+    ),
+    metadata: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 16_384,
+        description: "Labels that must all be there, as a query string of its own: `user=anna&app=demo`, URL-encoded.",
+      }),
+    ),
   },
   { additionalProperties: false },
 );
 export type ListSandboxesQuery = Static<typeof ListSandboxesQuery>;
 
+/** At least one of the two deadlines, which no schema can say. */
 export const SetTimeoutRequest = Type.Object(
-  { timeout_sec: TimeoutSec },
+  {
+    timeout_sec: Type.Optional(TimeoutSec),
+    end_in_sec: Type.Optional(
+      Type.Union([Type.Integer({ minimum: 1, maximum: LIMITS.maxLifetimeSec }), Type.Null()], {
+        description: "Seconds from now to the end, whatever happens before; null: no end.",
+      }),
+    ),
+    only_extend: Type.Boolean({
+      default: false,
+      description: "True: a deadline that is later already stays as it is.",
+    }),
+  },
   { $id: "SetTimeout", additionalProperties: false },
 );
+/** What the server sees: defaults are filled in. */
 export type SetTimeoutRequest = Static<typeof SetTimeoutRequest>;
+/** What a client may send. */
+export type SetTimeoutInput = Partial<SetTimeoutRequest>;
+
+export const SandboxMetrics = Type.Object(
+  {
+    time: Timestamp("When they were taken."),
+    cpu_count: Type.Integer(),
+    cpu_used_pct: Type.Number({ description: "Of all CPUs together, 0 to 100, since the last look." }),
+    memory_used_bytes: Type.Integer(),
+    memory_total_bytes: Type.Integer(),
+    memory_cache_bytes: Type.Integer(),
+    disk_used_bytes: Type.Integer(),
+    disk_total_bytes: Type.Integer(),
+  },
+  { $id: "SandboxMetrics" },
+);
+export type SandboxMetrics = Static<typeof SandboxMetrics>;
+
+export const LogsQuery = Type.Object(
+  {
+    follow: Type.Boolean({ default: false, description: "Go on as the console is written, until the sandbox stops." }),
+  },
+  { additionalProperties: false },
+);
+export type LogsQuery = Static<typeof LogsQuery>;

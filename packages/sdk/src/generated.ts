@@ -135,6 +135,13 @@ export type CreateTeam = {
   name: string;
 };
 
+export type CreateWebhook = {
+  /** Where events are sent with POST. Private addresses are refused unless the platform allows them. */
+  url: string;
+  /** Empty: all. */
+  event_types?: ("sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed")[];
+};
+
 export type CreatedApiKey = {
   id: string;
   team_id: string;
@@ -170,6 +177,38 @@ export type CreatedInvitation = {
   token: string;
   /** Of the page that accepts it, with the token as the fragment. */
   path: string;
+};
+
+export type CreatedWebhook = {
+  id: string;
+  /** Where events are sent with POST. Private addresses are refused unless the platform allows them. */
+  url: string;
+  /** Empty: all. */
+  event_types: ("sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed")[];
+  enabled: boolean;
+  created_at: string;
+  updated_at: string;
+  /** `whsec_` and base64: the key of the signatures (Standard Webhooks). */
+  secret: string;
+};
+
+export type Event = {
+  /** Grows within a team; `Last-Event-ID` of a stream. */
+  id: string;
+  /** `sandbox.` and the status that it came to. */
+  type: "sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed";
+  created_at: string;
+  /** Id of a sandbox, such as sb3k9x0c2m4q8w1z7y5v6u. */
+  sandbox_id: string;
+  data: {
+    status: SandboxStatus;
+    previous_status?: SandboxStatus;
+    /** One more after each resume. */
+    incarnation: number;
+    template: string;
+    metadata: Record<string, string>;
+    reason?: string;
+  };
 };
 
 export type Exec = {
@@ -226,6 +265,24 @@ export type ExecTimeout = {
     /** True when a stream was longer than 8388608 bytes and its rest was dropped. */
     truncated: boolean;
   };
+};
+
+export type FileEntry = {
+  name: string;
+  /** Absolute. */
+  path: string;
+  /** Of what a symbolic link points at; `symlink` when that is missing. */
+  type: "file" | "directory" | "symlink" | "other";
+  /** Bytes. */
+  size: number;
+  /** Permission bits, such as 420 for 0644. */
+  mode: number;
+  /** The same in letters. */
+  permissions: string;
+  owner: string;
+  group: string;
+  modified_at?: string;
+  symlink_target?: string;
 };
 
 export type FileWritten = {
@@ -285,12 +342,39 @@ export type LogIn = {
   password: string;
 };
 
+export type MakeDirectory = {
+  /** Path in the guest; relative ones start at the user's home. */
+  path: string;
+  user?: string;
+};
+
 export type Member = {
   user_id: string;
   email: string;
   role: Role;
   /** When the user joined. RFC 3339, UTC, microseconds. */
   joined_at: string;
+};
+
+export type MoveFile = {
+  /** Path in the guest; relative ones start at the user's home. */
+  source: string;
+  /** Path in the guest; relative ones start at the user's home. */
+  destination: string;
+  user?: string;
+};
+
+export type Process = {
+  pid: number;
+  cmd: string;
+  args: string[];
+  cwd: string;
+};
+
+export type ReadFile = {
+  /** Path in the guest; relative ones start at the user's home. */
+  path: string;
+  user?: string;
 };
 
 export type RenameTeam = {
@@ -314,6 +398,8 @@ export type Sandbox = {
   disk_mb: number;
   /** Seconds without activity after which on_timeout happens; 0 means never. */
   timeout_sec: number;
+  /** Seconds from each start to the end, whatever happens before; absent: no end. */
+  max_lifetime_sec?: number;
   /** The end, whatever happens before. RFC 3339, UTC, microseconds. */
   end_at?: string;
   /** What happens when the idle timeout or the end is reached. */
@@ -330,6 +416,19 @@ export type Sandbox = {
   last_updated: string;
   /** Why the status is what it is. */
   reason?: string;
+};
+
+export type SandboxMetrics = {
+  /** When they were taken. RFC 3339, UTC, microseconds. */
+  time: string;
+  cpu_count: number;
+  /** Of all CPUs together, 0 to 100, since the last look. */
+  cpu_used_pct: number;
+  memory_used_bytes: number;
+  memory_total_bytes: number;
+  memory_cache_bytes: number;
+  disk_used_bytes: number;
+  disk_total_bytes: number;
 };
 
 export type SandboxStatus = "creating" | "running" | "pausing" | "paused" | "resuming" | "destroying" | "gone" | "failed";
@@ -356,7 +455,11 @@ export type SetQuotas = {
 
 export type SetTimeout = {
   /** Seconds without activity after which on_timeout happens; 0 means never. */
-  timeout_sec: number;
+  timeout_sec?: number;
+  /** Seconds from now to the end, whatever happens before; null: no end. */
+  end_in_sec?: number | null;
+  /** True: a deadline that is later already stays as it is. */
+  only_extend?: boolean;
 };
 
 export type SignUp = {
@@ -416,6 +519,20 @@ export type Template = {
   created_at: string;
 };
 
+export type Ticket = {
+  /** Offered as the WebSocket subprotocol `wrenn.ticket.<ticket>`. */
+  ticket: string;
+  expires_at: string;
+};
+
+export type UpdateWebhook = {
+  /** Where events are sent with POST. Private addresses are refused unless the platform allows them. */
+  url?: string;
+  /** Empty: all. */
+  event_types?: ("sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed")[];
+  enabled?: boolean;
+};
+
 export type Usage = {
   /** Sandboxes that have a VM, or are about to. */
   running_sandboxes: {
@@ -441,6 +558,28 @@ export type Usage = {
     /** Absent: there is none. */
     limit?: number;
   };
+};
+
+export type Webhook = {
+  id: string;
+  /** Where events are sent with POST. Private addresses are refused unless the platform allows them. */
+  url: string;
+  /** Empty: all. */
+  event_types: ("sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed")[];
+  enabled: boolean;
+  created_at: string;
+  updated_at: string;
+};
+
+export type WebhookDelivery = {
+  event_id: string;
+  /** `sandbox.` and the status that it came to. */
+  event_type: "sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed";
+  status: "waiting" | "delivered" | "failed";
+  attempts: number;
+  next_attempt_at?: string;
+  delivered_at?: string;
+  last_error?: string;
 };
 
 /** What every operation takes and answers, by its id. */
@@ -673,6 +812,10 @@ export interface Operations {
   /** Create a sandbox. */
   createSandbox: {
     input: {
+      headers?: {
+        /** Names the request: repeating it under the same key within 24 hours makes nothing twice. */
+        "idempotency-key"?: string;
+      };
       body?: CreateSandbox;
     };
     answer: Sandbox;
@@ -686,6 +829,10 @@ export interface Operations {
         cursor?: string;
         /** Comma-separated statuses; every one but `gone` unless told. */
         status?: string;
+        /** Only those made from the template of this name. */
+        template?: string;
+        /** Labels that must all be there, as a query string of its own: `user=anna&app=demo`, URL-encoded. */
+        metadata?: string;
       };
     };
     answer: Sandbox[];
@@ -735,15 +882,46 @@ export interface Operations {
     };
     answer: undefined;
   };
-  /** Set the idle timeout. */
+  /** Set the idle timeout, the end, or both. */
   setSandboxTimeout: {
     input: {
       path: {
         id: string;
       };
-      body: SetTimeout;
+      body?: SetTimeout;
     };
     answer: Sandbox;
+  };
+  /** Tell what a sandbox uses. */
+  getSandboxMetrics: {
+    input: {
+      path: {
+        id: string;
+      };
+    };
+    answer: SandboxMetrics;
+  };
+  /** Read the console. */
+  readSandboxLogs: {
+    input: {
+      path: {
+        id: string;
+      };
+      query?: {
+        /** Go on as the console is written, until the sandbox stops. */
+        follow?: boolean;
+      };
+    };
+    answer: Response;
+  };
+  /** List the running programs. */
+  listProcesses: {
+    input: {
+      path: {
+        id: string;
+      };
+    };
+    answer: Process[];
   };
   /** Run a program to its end. */
   exec: {
@@ -780,6 +958,165 @@ export interface Operations {
   };
   /** Write a file. */
   writeFile: {
+    input: {
+      path: {
+        id: string;
+      };
+      query: {
+        /** Path in the guest; relative ones start at the user's home. */
+        path: string;
+        user?: string;
+      };
+      body?: RequestBody;
+    };
+    answer: FileWritten;
+  };
+  /** Remove a file, or a directory and all below it. */
+  removeFile: {
+    input: {
+      path: {
+        id: string;
+      };
+      query: {
+        /** Path in the guest; relative ones start at the user's home. */
+        path: string;
+        user?: string;
+      };
+    };
+    answer: undefined;
+  };
+  /** Read a file whose path is in the body. */
+  readFileByPost: {
+    input: {
+      path: {
+        id: string;
+      };
+      body: ReadFile;
+    };
+    answer: Response;
+  };
+  /** Read a file whose path is in the body (another name). */
+  streamReadFile: {
+    input: {
+      path: {
+        id: string;
+      };
+      body: ReadFile;
+    };
+    answer: Response;
+  };
+  /** Write a file from a form. */
+  writeFileForm: {
+    input: {
+      path: {
+        id: string;
+      };
+      query?: {
+        /** Path in the guest; relative ones start at the user's home. */
+        path?: string;
+        user?: string;
+      };
+      body?: RequestBody;
+    };
+    answer: undefined;
+  };
+  /** Write a file from a form (another name). */
+  streamWriteFileForm: {
+    input: {
+      path: {
+        id: string;
+      };
+      query?: {
+        /** Path in the guest; relative ones start at the user's home. */
+        path?: string;
+        user?: string;
+      };
+      body?: RequestBody;
+    };
+    answer: undefined;
+  };
+  /** Describe a file or directory. */
+  statFile: {
+    input: {
+      path: {
+        id: string;
+      };
+      query: {
+        /** Path in the guest; relative ones start at the user's home. */
+        path: string;
+        user?: string;
+      };
+    };
+    answer: FileEntry;
+  };
+  /** List a directory. */
+  listFiles: {
+    input: {
+      path: {
+        id: string;
+      };
+      query: {
+        /** Path in the guest; relative ones start at the user's home. */
+        path: string;
+        user?: string;
+        /** Levels of directories. */
+        depth?: number;
+      };
+    };
+    answer: FileEntry[];
+  };
+  /** Make a directory. */
+  makeDirectory: {
+    input: {
+      path: {
+        id: string;
+      };
+      body: MakeDirectory;
+    };
+    answer: FileEntry;
+  };
+  /** Move a file or directory. */
+  moveFile: {
+    input: {
+      path: {
+        id: string;
+      };
+      body: MoveFile;
+    };
+    answer: FileEntry;
+  };
+  /** Watch a directory over a WebSocket. */
+  watchFiles: {
+    input: {
+      path: {
+        id: string;
+      };
+      query: {
+        /** Path in the guest; relative ones start at the user's home. */
+        path: string;
+        user?: string;
+        /** Also everything below. */
+        recursive?: boolean;
+      };
+    };
+    answer: undefined;
+  };
+  /** Read a directory as a tar archive. */
+  readTar: {
+    input: {
+      path: {
+        id: string;
+      };
+      query: {
+        /** Path in the guest; relative ones start at the user's home. */
+        path: string;
+        user?: string;
+      };
+    };
+    answer: Response;
+  };
+  /** Unpack a tar archive into a directory. */
+  writeTar: {
     input: {
       path: {
         id: string;
@@ -874,6 +1211,95 @@ export interface Operations {
     };
     answer: Sandbox[];
   };
+  /** List events. */
+  listEvents: {
+    input: {
+      query?: {
+        limit?: number;
+        /** Only events after the one of this id. */
+        after?: string;
+        /** Comma-separated types; all unless told. */
+        types?: string;
+        /** Id of a sandbox, such as sb3k9x0c2m4q8w1z7y5v6u. */
+        sandbox_id?: string;
+      };
+    };
+    answer: Event[];
+  };
+  /** Follow events. */
+  streamEvents: {
+    input: {
+      query?: {
+        /** As the header Last-Event-ID; from now on unless told. */
+        after?: string;
+        /** Comma-separated types; all unless told. */
+        types?: string;
+        /** Id of a sandbox, such as sb3k9x0c2m4q8w1z7y5v6u. */
+        sandbox_id?: string;
+      };
+    };
+    answer: Response;
+  };
+  /** Have events sent to a URL. */
+  createWebhook: {
+    input: {
+      body: CreateWebhook;
+    };
+    answer: CreatedWebhook;
+  };
+  /** List webhooks. */
+  listWebhooks: {
+    input: {
+      query?: {
+        limit?: number;
+        /** X-Next-Cursor of the page before. */
+        cursor?: string;
+      };
+    };
+    answer: Webhook[];
+  };
+  /** Describe a webhook. */
+  getWebhook: {
+    input: {
+      path: {
+        id: string;
+      };
+    };
+    answer: Webhook;
+  };
+  /** Change a webhook. */
+  updateWebhook: {
+    input: {
+      path: {
+        id: string;
+      };
+      body?: UpdateWebhook;
+    };
+    answer: Webhook;
+  };
+  /** Delete a webhook. */
+  deleteWebhook: {
+    input: {
+      path: {
+        id: string;
+      };
+    };
+    answer: undefined;
+  };
+  /** List what was sent to a webhook. */
+  listWebhookDeliveries: {
+    input: {
+      path: {
+        id: string;
+      };
+    };
+    answer: WebhookDelivery[];
+  };
+  /** Get a ticket for a WebSocket. */
+  createTicket: {
+    input: Record<never, never>;
+    answer: Ticket;
+  };
 }
 
 /** How every operation is asked for. */
@@ -911,10 +1337,25 @@ export const OPERATIONS = {
   resumeSandbox: { method: "POST", path: "/v1/sandboxes/{id}/resume" },
   pingSandbox: { method: "POST", path: "/v1/sandboxes/{id}/ping" },
   setSandboxTimeout: { method: "POST", path: "/v1/sandboxes/{id}/timeout" },
+  getSandboxMetrics: { method: "GET", path: "/v1/sandboxes/{id}/metrics" },
+  readSandboxLogs: { method: "GET", path: "/v1/sandboxes/{id}/logs" },
+  listProcesses: { method: "GET", path: "/v1/sandboxes/{id}/processes" },
   exec: { method: "POST", path: "/v1/sandboxes/{id}/exec" },
   execStream: { method: "GET", path: "/v1/sandboxes/{id}/exec/stream" },
   readFile: { method: "GET", path: "/v1/sandboxes/{id}/files" },
   writeFile: { method: "PUT", path: "/v1/sandboxes/{id}/files", content: "application/octet-stream" },
+  removeFile: { method: "DELETE", path: "/v1/sandboxes/{id}/files" },
+  readFileByPost: { method: "POST", path: "/v1/sandboxes/{id}/files/read" },
+  streamReadFile: { method: "POST", path: "/v1/sandboxes/{id}/files/stream/read" },
+  writeFileForm: { method: "POST", path: "/v1/sandboxes/{id}/files/write", content: "multipart/form-data; boundary=form" },
+  streamWriteFileForm: { method: "POST", path: "/v1/sandboxes/{id}/files/stream/write", content: "multipart/form-data; boundary=form" },
+  statFile: { method: "GET", path: "/v1/sandboxes/{id}/files/stat" },
+  listFiles: { method: "GET", path: "/v1/sandboxes/{id}/files/list" },
+  makeDirectory: { method: "POST", path: "/v1/sandboxes/{id}/files/mkdir" },
+  moveFile: { method: "POST", path: "/v1/sandboxes/{id}/files/move" },
+  watchFiles: { method: "GET", path: "/v1/sandboxes/{id}/files/watch" },
+  readTar: { method: "GET", path: "/v1/sandboxes/{id}/files/tar" },
+  writeTar: { method: "PUT", path: "/v1/sandboxes/{id}/files/tar", content: "application/x-tar" },
   listTemplates: { method: "GET", path: "/v1/templates" },
   getTemplate: { method: "GET", path: "/v1/templates/{name}" },
   deleteTemplate: { method: "DELETE", path: "/v1/templates/{name}" },
@@ -923,4 +1364,13 @@ export const OPERATIONS = {
   deleteSnapshot: { method: "DELETE", path: "/v1/snapshots/{name}" },
   verifySnapshot: { method: "POST", path: "/v1/snapshots/{name}/verify" },
   forkSandbox: { method: "POST", path: "/v1/sandboxes/{id}/fork" },
+  listEvents: { method: "GET", path: "/v1/events" },
+  streamEvents: { method: "GET", path: "/v1/events/stream" },
+  createWebhook: { method: "POST", path: "/v1/webhooks" },
+  listWebhooks: { method: "GET", path: "/v1/webhooks" },
+  getWebhook: { method: "GET", path: "/v1/webhooks/{id}" },
+  updateWebhook: { method: "PATCH", path: "/v1/webhooks/{id}" },
+  deleteWebhook: { method: "DELETE", path: "/v1/webhooks/{id}" },
+  listWebhookDeliveries: { method: "GET", path: "/v1/webhooks/{id}/deliveries" },
+  createTicket: { method: "POST", path: "/v1/tickets" },
 } as const satisfies Record<keyof Operations, { method: string; path: string; content?: string }>;

@@ -16,6 +16,8 @@ import type { AgentToken } from "./token.ts";
 export const OPERATION_DEADLINE_MS = 600_000;
 /** Longest time of any other call. */
 const CALL_DEADLINE_MS = 10_000;
+/** Longest time of a call that walks a directory tree. */
+const TREE_DEADLINE_MS = 60_000;
 /** Error answers are short. */
 const MAX_ERROR_BYTES = 65_536;
 
@@ -155,6 +157,17 @@ export class AgentClient {
     return this.#stream(this.#client.startProcess(request, callOptions(options)));
   }
 
+  connectProcess(
+    request: Parameters<Client<Service>["connectProcess"]>[0],
+    options: AgentCallOptions,
+  ): AsyncIterable<hostagent.ConnectProcessResponse> {
+    return this.#stream(this.#client.connectProcess(request, callOptions(options)));
+  }
+
+  async listProcesses(request: Parameters<Client<Service>["listProcesses"]>[0], options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.listProcesses(request, o), CALL_DEADLINE_MS, options);
+  }
+
   async sendInput(request: Parameters<Client<Service>["sendProcessInput"]>[0], options?: AgentCallOptions) {
     // no deadline: a process that does not read holds its writer back
     await this.#call((c, o) => c.sendProcessInput(request, o), 0, options);
@@ -170,6 +183,52 @@ export class AgentClient {
 
   async resizeProcess(request: Parameters<Client<Service>["resizeProcess"]>[0], options?: AgentCallOptions) {
     await this.#call((c, o) => c.resizeProcess(request, o), CALL_DEADLINE_MS, options);
+  }
+
+  async statFile(address: FileAddress, options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.statFile({ file: fileRef(address) }, o), CALL_DEADLINE_MS, options);
+  }
+
+  async listFiles(address: FileAddress, depth: number, options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.listFiles({ file: fileRef(address), depth }, o), TREE_DEADLINE_MS, options);
+  }
+
+  async makeDirectory(address: FileAddress, options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.makeDirectory({ file: fileRef(address) }, o), CALL_DEADLINE_MS, options);
+  }
+
+  async moveFile(address: FileAddress, destination: string, options?: AgentCallOptions) {
+    return await this.#call(
+      (c, o) => c.moveFile({ file: fileRef(address), destination }, o),
+      TREE_DEADLINE_MS,
+      options,
+    );
+  }
+
+  async removeFile(address: FileAddress, options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.removeFile({ file: fileRef(address) }, o), TREE_DEADLINE_MS, options);
+  }
+
+  watchFiles(
+    address: FileAddress,
+    recursive: boolean,
+    options: AgentCallOptions,
+  ): AsyncIterable<hostagent.WatchFilesResponse> {
+    return this.#stream(this.#client.watchFiles({ file: fileRef(address), recursive }, callOptions(options)));
+  }
+
+  async getSandboxMetrics(sandboxId: string, incarnation: number, options?: AgentCallOptions) {
+    return await this.#call(
+      (c, o) => c.getSandboxMetrics({ sandboxId, incarnation: BigInt(incarnation) }, o),
+      CALL_DEADLINE_MS,
+      options,
+    );
+  }
+
+  /** What the VM of a sandbox wrote to its console; with `follow` until it stops. */
+  async readConsole(id: string, follow: boolean, options: AgentCallOptions): Promise<Readable> {
+    const answer = await this.#request("GET", `/sandboxes/${id}/console?follow=${follow}`, {}, undefined, options);
+    return answer.body;
   }
 
   /** Opens a file for reading; answers when the first byte is about to come. */
@@ -211,10 +270,20 @@ export class AgentClient {
       incarnation: String(incarnation),
       ...(user === undefined ? {} : { user }),
     });
+    return await this.#request(method, `/sandboxes/${sandboxId}/files?${query.toString()}`, headers, body, options);
+  }
+
+  async #request(
+    method: "GET" | "PUT",
+    path: string,
+    headers: Record<string, string>,
+    body: Readable | undefined,
+    options: AgentCallOptions,
+  ) {
     try {
       const answer = await this.#bytes.request({
         method,
-        path: `/sandboxes/${sandboxId}/files?${query.toString()}`,
+        path,
         headers: {
           ...headers,
           authorization: `Bearer ${await this.#token.read()}`,
@@ -269,6 +338,10 @@ function callOptions({ signal, requestId }: AgentCallOptions): CallOptions {
     ...(signal === undefined ? {} : { signal }),
     ...(requestId === undefined ? {} : { headers: { "x-request-id": requestId } }),
   };
+}
+
+function fileRef({ sandboxId, incarnation, path, user }: FileAddress) {
+  return { sandboxId, incarnation: BigInt(incarnation), path, user: user ?? "" };
 }
 
 /** The answers of the agent always carry the sandbox; protobuf cannot say so. */

@@ -67,6 +67,32 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/snapshots": { scope: "templates:read" },
   "DELETE /v1/snapshots/:name": { scope: "templates:write", audit: "snapshot.delete" },
   "POST /v1/snapshots/:name/verify": { scope: "templates:read" },
+
+  "GET /v1/sandboxes/:id/metrics": { scope: "sandboxes:read" },
+  "GET /v1/sandboxes/:id/logs": { scope: "sandboxes:read" },
+  "GET /v1/sandboxes/:id/processes": { scope: "sandboxes:read" },
+  "POST /v1/sandboxes/:id/files/read": { scope: "sandboxes:read" },
+  "POST /v1/sandboxes/:id/files/stream/read": { scope: "sandboxes:read" },
+  "POST /v1/sandboxes/:id/files/write": { scope: "sandboxes:write" },
+  "POST /v1/sandboxes/:id/files/stream/write": { scope: "sandboxes:write" },
+  "GET /v1/sandboxes/:id/files/stat": { scope: "sandboxes:read" },
+  "GET /v1/sandboxes/:id/files/list": { scope: "sandboxes:read" },
+  "GET /v1/sandboxes/:id/files/watch": { scope: "sandboxes:read" },
+  "POST /v1/sandboxes/:id/files/mkdir": { scope: "sandboxes:write" },
+  "POST /v1/sandboxes/:id/files/move": { scope: "sandboxes:write" },
+  "DELETE /v1/sandboxes/:id/files": { scope: "sandboxes:write" },
+  "GET /v1/sandboxes/:id/files/tar": { scope: "sandboxes:read" },
+  "PUT /v1/sandboxes/:id/files/tar": { scope: "sandboxes:write" },
+
+  "GET /v1/events": { scope: "sandboxes:read" },
+  "GET /v1/events/stream": { scope: "sandboxes:read" },
+  "POST /v1/webhooks": { scope: "team:write", role: "admin", audit: "webhook.create" },
+  "GET /v1/webhooks": { scope: "team:read" },
+  "GET /v1/webhooks/:id": { scope: "team:read" },
+  "PATCH /v1/webhooks/:id": { scope: "team:write", role: "admin", audit: "webhook.change" },
+  "DELETE /v1/webhooks/:id": { scope: "team:write", role: "admin", audit: "webhook.delete" },
+  "GET /v1/webhooks/:id/deliveries": { scope: "team:read" },
+  "POST /v1/tickets": {},
 };
 
 declare module "fastify" {

@@ -4,6 +4,7 @@ import { API_KEY_HEADER, AUTHORIZATION_HEADER, type Role } from "@wrenn/api-sche
 import { WrennError } from "@wrenn/errors";
 import type { MemberStore } from "../teams/member-store.ts";
 import type { TeamStore } from "../teams/team-store.ts";
+import { ticketOf, type TicketStore } from "../tickets/ticket-store.ts";
 import type { Access } from "./access.ts";
 import type { AccountStore } from "./account-store.ts";
 import type { ApiKeyStore } from "./api-key-store.ts";
@@ -20,11 +21,13 @@ declare module "fastify" {
   }
 }
 
-/** What a client shows of itself; one of both. */
+/** What a client shows of itself; one of them. */
 export interface Credentials {
   apiKey?: string | undefined;
   /** The token of a session. */
   token?: string | undefined;
+  /** Got for a WebSocket, where headers cannot be set. */
+  ticket?: string | undefined;
 }
 
 export class Authenticator {
@@ -34,6 +37,7 @@ export class Authenticator {
   readonly #tokens: SessionTokens;
   readonly #members: MemberStore;
   readonly #teams: TeamStore;
+  readonly #tickets: TicketStore<Caller>;
 
   constructor(options: {
     keys: ApiKeyStore;
@@ -42,6 +46,7 @@ export class Authenticator {
     tokens: SessionTokens;
     members: MemberStore;
     teams: TeamStore;
+    tickets: TicketStore<Caller>;
   }) {
     this.#keys = options.keys;
     this.#keyUse = options.keyUse;
@@ -49,12 +54,14 @@ export class Authenticator {
     this.#tokens = options.tokens;
     this.#members = options.members;
     this.#teams = options.teams;
+    this.#tickets = options.tickets;
   }
 
   /** @throws WrennError `unauthorized` */
-  async identify({ apiKey, token }: Credentials): Promise<{ caller: Caller; session: SessionClaims | null }> {
+  async identify({ apiKey, token, ticket }: Credentials): Promise<{ caller: Caller; session: SessionClaims | null }> {
     if (apiKey !== undefined) return { caller: await this.#ofKey(apiKey), session: null };
     if (token !== undefined) return await this.#ofSession(token);
+    if (ticket !== undefined) return { caller: await this.#ofTicket(ticket), session: null };
     throw unauthorized("Cannot tell who asks: the header X-API-Key is missing");
   }
 
@@ -87,6 +94,15 @@ export class Authenticator {
       apiKeyId: found.id,
       userId: null,
     };
+  }
+
+  async #ofTicket(ticket: string): Promise<Caller> {
+    const caller = await this.#tickets.redeem(ticket);
+    if (caller === undefined) throw unauthorized("Cannot accept the ticket: it is unknown, used or expired");
+    if (caller.userId === null) return caller;
+    const role = await this.#members.roleOf(caller.teamId, caller.userId); // as it is by now
+    if (role === undefined) throw unauthorized("Cannot accept the ticket: its owner left the team");
+    return { ...caller, role };
   }
 
   async #ofSession(token: string): Promise<{ caller: Caller; session: SessionClaims }> {
@@ -145,7 +161,8 @@ export function unknownTeam(teamId: string): WrennError {
 function credentialsOf({ headers }: FastifyRequest): Credentials {
   const apiKey = headers[API_KEY_HEADER];
   const token = /^Bearer +(\S+)$/i.exec(headers[AUTHORIZATION_HEADER] ?? "")?.[1];
-  return { apiKey: typeof apiKey === "string" ? apiKey : undefined, token };
+  const ticket = ticketOf(headers["sec-websocket-protocol"]);
+  return { apiKey: typeof apiKey === "string" ? apiKey : undefined, token, ticket };
 }
 
 /** @throws WrennError `forbidden` */

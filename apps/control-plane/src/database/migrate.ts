@@ -8,12 +8,14 @@ import type { Database } from "./connect.ts";
 import * as firstSchema from "./migrations/0001-first-schema.ts";
 import * as snapshotTemplates from "./migrations/0002-snapshot-templates.ts";
 import * as accounts from "./migrations/0003-accounts.ts";
+import * as events from "./migrations/0004-events.ts";
 
 /** In order; a name that was released never changes. */
 const MIGRATIONS = {
   "0001-first-schema": firstSchema,
   "0002-snapshot-templates": snapshotTemplates,
   "0003-accounts": accounts,
+  "0004-events": events,
 };
 
 /** Their names, in order. */

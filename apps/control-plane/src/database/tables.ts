@@ -3,7 +3,7 @@
  * `migrations/`; docs/reference/database.md describes every table.
  */
 import type { ColumnType, Generated, Insertable, JSONColumnType, Selectable } from "kysely";
-import type { Role } from "@wrenn/api-schema";
+import type { Event, EventType, Role } from "@wrenn/api-schema";
 import type { SandboxState } from "../sandboxes/state.ts";
 
 /** RFC 3339, UTC, microseconds. */
@@ -25,6 +25,11 @@ export interface Tables {
   template_tags: TemplateTagTable;
   host_template_builds: HostTemplateBuildTable;
   sandboxes: SandboxTable;
+  idempotency_keys: IdempotencyKeyTable;
+  tickets: TicketTable;
+  events: EventTable;
+  webhooks: WebhookTable;
+  webhook_deliveries: WebhookDeliveryTable;
 }
 
 interface UserTable {
@@ -188,6 +193,55 @@ interface SandboxTable {
   ended_at: NullableTimestamp;
 }
 
+interface IdempotencyKeyTable {
+  team_id: string;
+  key: string;
+  request_hash: Buffer;
+  resource_id: string | null;
+  response_status: number | null;
+  response_body: JSONColumnType<object> | null;
+  created_at: Timestamp;
+  expires_at: ColumnType<string>;
+}
+
+interface TicketTable {
+  hash: Buffer;
+  caller: JSONColumnType<object>;
+  expires_at: ColumnType<string>;
+}
+
+interface EventTable {
+  id: Generated<number>;
+  team_id: string;
+  type: EventType;
+  sandbox_id: string;
+  data: JSONColumnType<Event["data"]>;
+  created_at: Timestamp;
+}
+
+interface WebhookTable {
+  id: string;
+  team_id: string;
+  url: string;
+  secret: string;
+  event_types: EventType[];
+  enabled: Generated<boolean>;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+}
+
+interface WebhookDeliveryTable {
+  webhook_id: string;
+  event_id: number;
+  attempts: Generated<number>;
+  next_attempt_at: Timestamp;
+  delivered_at: NullableTimestamp;
+  failed_at: NullableTimestamp;
+  last_error: string | null;
+}
+
 /** A row of `sandboxes`. */
 export type SandboxRow = Selectable<SandboxTable>;
 export type NewSandboxRow = Insertable<SandboxTable>;
+export type EventRow = Selectable<EventTable>;
+export type WebhookRow = Selectable<WebhookTable>;

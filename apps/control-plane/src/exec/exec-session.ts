@@ -4,10 +4,10 @@
  * Backpressure: while the client does not read, the process's output is not read either, and the guest
  * blocks it; while the process does not read its input, the socket is not read. Both queues are bounded.
  */
-import { StringDecoder } from "node:string_decoder";
 import type { FastifyBaseLogger } from "fastify";
 import type { WebSocket } from "ws";
 import {
+  ConnectFrame,
   CONTROL_FRAMES,
   SIGNALS,
   signalName,
@@ -19,9 +19,11 @@ import { WrennError } from "@wrenn/errors";
 import type { AgentClient } from "../agent/agent-client.ts";
 import type { SandboxRow } from "../database/tables.ts";
 import { toApiError } from "../http/errors.ts";
+import { keepAlive } from "../http/websocket-keep-alive.ts";
 import { compileValidation } from "../http/validation.ts";
 import { checkEnvs } from "../sandboxes/limits.ts";
-import { GuestProcess, shownExitCode, type ProcessEvent } from "./guest-process.ts";
+import { GuestProcess, shownExitCode, type OutputKind, type ProcessEvent } from "./guest-process.ts";
+import { Utf8Chunks } from "./utf8-chunks.ts";
 
 /** Largest frame of a client: a `start` with all of its variables, or a chunk of input. */
 export const MAX_FRAME_BYTES = 4 * 1_024 * 1_024;
@@ -31,15 +33,13 @@ const HIGH_WATER_BYTES = 1_048_576;
 const MAX_WAITING_FRAMES = 16;
 /** Time for the first frame. */
 const START_DEADLINE_MS = 30_000;
-const PING_INTERVAL_MS = 30_000;
-/** Pings without an answer after which the client counts as gone. */
-const MAX_MISSED_PONGS = 3;
 /** RFC 6455, 7.4.1. */
 const CLOSE_NORMAL = 1_000;
 const CLOSE_GOING_AWAY = 1_001;
 const CLOSE_ERROR = 1_011;
 
 const validateStart = compileValidation(StartFrame, { what: "the start frame", convert: false });
+const validateConnect = compileValidation(ConnectFrame, { what: "the connect frame", convert: false });
 const validateControl = new Map(
   Object.entries(CONTROL_FRAMES).map(([type, schema]) => [
     type,
@@ -60,12 +60,11 @@ export class ExecSession {
   readonly #socket: WebSocket;
   /** Settles when the socket is closed and the process is dealt with. */
   readonly finished: Promise<void>;
-  #spec: StartFrame | undefined;
+  #spec: StartFrame | ConnectFrame | undefined;
   #process: Promise<GuestProcess> | undefined;
   #ended = false;
   #waiting: ControlFrame[] = [];
   #draining = false;
-  #missedPongs = 0;
 
   /** Attaches its handlers at once: frames that come during an await would be lost. */
   constructor(options: ExecSessionOptions) {
@@ -75,13 +74,11 @@ export class ExecSession {
       () => void this.#fail(new WrennError("timeout", "Cannot start a process: no start frame came")),
       START_DEADLINE_MS,
     );
-    const pingTimer = setInterval(() => this.#ping(), PING_INTERVAL_MS);
+    keepAlive(this.#socket);
     this.#socket.on("message", (data, isBinary) => this.#receive(data as Buffer, isBinary, startTimer));
-    this.#socket.on("pong", () => (this.#missedPongs = 0));
     this.finished = new Promise((resolve) => {
       this.#socket.once("close", () => {
         clearTimeout(startTimer);
-        clearInterval(pingTimer);
         void this.#leave().finally(resolve);
       });
     });
@@ -101,8 +98,7 @@ export class ExecSession {
     try {
       const frame = parseFrame(data, isBinary);
       if (this.#spec === undefined) {
-        const spec = validateStart(frame) as StartFrame;
-        checkEnvs(spec.envs);
+        const spec = validFirst(frame);
         clearTimeout(startTimer);
         this.#spec = spec;
         void this.#run(spec);
@@ -114,42 +110,45 @@ export class ExecSession {
     }
   }
 
-  async #run(spec: StartFrame): Promise<void> {
-    const { agent, row, requestId } = this.#options;
+  async #run(spec: StartFrame | ConnectFrame): Promise<void> {
     try {
-      const terminal = spec.pty !== undefined;
-      this.#process = GuestProcess.start(
-        agent,
-        row,
-        { ...spec, stdin: spec.stdin || terminal, timeoutMs: spec.timeout_ms },
-        requestId,
-      );
+      this.#process = this.#open(spec);
       this.#process.catch(() => undefined); // awaited below; the queue of frames awaits it as well
       const child = await this.#process;
       await this.#send({ type: "start", pid: child.pid });
-      await this.#relay(child, spec);
+      await this.#relay(child, spec.encoding);
     } catch (error) {
       if (!this.#ended) await this.#fail(error);
     }
   }
 
-  async #relay(child: GuestProcess, spec: StartFrame): Promise<void> {
-    const decoders = {
-      stdout: new StringDecoder("utf8"),
-      stderr: new StringDecoder("utf8"),
-      pty: new StringDecoder("utf8"),
-    };
+  async #open(spec: StartFrame | ConnectFrame): Promise<GuestProcess> {
+    const { agent, row, requestId } = this.#options;
+    if (spec.type === "connect") return await GuestProcess.connect(agent, row, spec.pid, spec.offsets ?? {}, requestId);
+    const stdin = spec.stdin || spec.pty !== undefined;
+    return await GuestProcess.start(agent, row, { ...spec, stdin, timeoutMs: spec.timeout_ms }, requestId);
+  }
+
+  async #relay(child: GuestProcess, encoding: StartFrame["encoding"]): Promise<void> {
+    const texts = { stdout: new Utf8Chunks(), stderr: new Utf8Chunks(), pty: new Utf8Chunks() };
+    const ends: Record<OutputKind, number> = { stdout: 0, stderr: 0, pty: 0 };
     for await (const event of child.events()) {
       if (this.#socket.readyState !== this.#socket.OPEN) return;
       if (event.type !== "ended") {
+        const { type, end } = event;
         const bytes = Buffer.from(event.data.buffer, event.data.byteOffset, event.data.byteLength);
-        const data = spec.encoding === "base64" ? bytes.toString("base64") : decoders[event.type].write(bytes);
-        if (data !== "") await this.#send({ type: event.type, data, encoding: spec.encoding });
+        ends[type] = end;
+        if (encoding === "base64") {
+          await this.#send({ type, data: bytes.toString("base64"), encoding, offset: end });
+        } else {
+          const { text, heldBytes } = texts[type].push(bytes);
+          if (text !== "") await this.#send({ type, data: text, encoding, offset: end - heldBytes });
+        }
         continue;
       }
       for (const type of ["stdout", "stderr", "pty"] as const) {
-        const rest = decoders[type].end(); // a character that was never finished
-        if (rest !== "") await this.#send({ type, data: rest, encoding: "utf-8" });
+        const rest = texts[type].end();
+        if (rest !== "") await this.#send({ type, data: rest, encoding: "utf-8", offset: ends[type] });
       }
       await this.#send(exitFrame(event));
       this.#ended = true;
@@ -186,7 +185,7 @@ export class ExecSession {
   async #control(child: GuestProcess, frame: ControlFrame): Promise<void> {
     switch (frame.type) {
       case "stdin":
-        return await child.write(Buffer.from(frame.data, "base64"), this.#spec?.pty !== undefined);
+        return await child.write(Buffer.from(frame.data, "base64"), hasTerminal(this.#spec));
       case "close_stdin":
         return await child.closeInput();
       case "signal":
@@ -233,15 +232,6 @@ export class ExecSession {
     }
     await new Promise<void>((resolve) => this.#socket.send(text, () => resolve()));
   }
-
-  #ping(): void {
-    if (this.#missedPongs >= MAX_MISSED_PONGS) {
-      this.#socket.terminate();
-      return;
-    }
-    this.#missedPongs += 1;
-    this.#socket.ping();
-  }
 }
 
 /** Errors of calls about a process that may have ended meanwhile. */
@@ -270,6 +260,19 @@ function parseFrame(data: Buffer, isBinary: boolean): unknown {
       hint: "docs/reference/api.md describes every frame",
     });
   }
+}
+
+/** @throws WrennError `invalid_request` */
+function validFirst(frame: unknown): StartFrame | ConnectFrame {
+  if (typeof frame === "object" && frame !== null && "type" in frame && frame.type === "connect")
+    return validateConnect(frame) as ConnectFrame;
+  const spec = validateStart(frame) as StartFrame;
+  checkEnvs(spec.envs);
+  return spec;
+}
+
+function hasTerminal(spec: StartFrame | ConnectFrame | undefined): boolean {
+  return spec?.pty !== undefined && spec.pty !== false;
 }
 
 function validControl(frame: unknown): ControlFrame {

@@ -21,15 +21,20 @@ export interface ProcessSpec {
   pty?: { cols: number; rows: number } | undefined;
 }
 
+export type OutputKind = "stdout" | "stderr" | "pty";
+
 export type ProcessEvent =
-  | { type: "stdout" | "stderr" | "pty"; data: Uint8Array }
+  /** `end`: bytes of this kind up to the end of `data`, counted from the start of the process. */
+  | { type: OutputKind; data: Uint8Array; end: number }
   | { type: "ended"; exitCode: number; signal: number; status: string; oom: boolean };
+
+type EventStream = AsyncIterator<{ event?: hostagent.ProcessEvent | undefined }, undefined>;
 
 export class GuestProcess {
   readonly #agent: AgentClient;
   readonly #row: SandboxRow;
   readonly #requestId: string;
-  readonly #stream: AsyncIterator<hostagent.StartProcessResponse>;
+  readonly #stream: EventStream;
   readonly #abort: AbortController;
   readonly pid: number;
 
@@ -37,7 +42,7 @@ export class GuestProcess {
     agent: AgentClient,
     row: SandboxRow,
     requestId: string,
-    opened: { stream: AsyncIterator<hostagent.StartProcessResponse>; abort: AbortController; pid: number },
+    opened: { stream: EventStream; abort: AbortController; pid: number },
   ) {
     this.#agent = agent;
     this.#row = row;
@@ -70,6 +75,44 @@ export class GuestProcess {
         { signal: abort.signal, requestId },
       )
       [Symbol.asyncIterator]();
+    return await GuestProcess.#opened(agent, row, requestId, stream, abort);
+  }
+
+  /**
+   * Goes on with a process that runs already, or has just ended.
+   * @param offsets where to go on, per kind of output; from now on for the others.
+   * @throws WrennError `not_found`
+   */
+  static async connect(
+    agent: AgentClient,
+    row: SandboxRow,
+    pid: number,
+    offsets: Partial<Record<OutputKind, number>>,
+    requestId: string,
+  ): Promise<GuestProcess> {
+    const abort = new AbortController();
+    const { stdout, stderr, pty } = offsets;
+    const stream = agent
+      .connectProcess(
+        {
+          process: { sandboxId: row.id, incarnation: BigInt(row.incarnation), pid },
+          ...(stdout === undefined ? {} : { stdoutOffset: BigInt(stdout) }),
+          ...(stderr === undefined ? {} : { stderrOffset: BigInt(stderr) }),
+          ...(pty === undefined ? {} : { ptyOffset: BigInt(pty) }),
+        },
+        { signal: abort.signal, requestId },
+      )
+      [Symbol.asyncIterator]();
+    return await GuestProcess.#opened(agent, row, requestId, stream, abort);
+  }
+
+  static async #opened(
+    agent: AgentClient,
+    row: SandboxRow,
+    requestId: string,
+    stream: EventStream,
+    abort: AbortController,
+  ): Promise<GuestProcess> {
     for (;;) {
       const { value, done } = await stream.next();
       if (done === true)
@@ -77,7 +120,7 @@ export class GuestProcess {
           "internal",
           "Cannot follow the process: the host agent ended the stream before it started",
         );
-      const event = (value as hostagent.StartProcessResponse).event?.event;
+      const event = value.event?.event;
       if (event?.case === "started")
         return new GuestProcess(agent, row, requestId, { stream, abort, pid: event.value.pid });
     }
@@ -89,12 +132,12 @@ export class GuestProcess {
       const { value, done } = await this.#stream.next();
       if (done === true)
         throw new WrennError("internal", "Cannot follow the process: the host agent ended the stream before it ended");
-      const event = (value as hostagent.StartProcessResponse).event?.event;
+      const event = value.event?.event;
       switch (event?.case) {
         case "stdout":
         case "stderr":
         case "pty":
-          yield { type: event.case, data: event.value };
+          yield { type: event.case, data: event.value, end: Number(value.event?.offset ?? 0n) + event.value.length };
           break;
         case "ended":
           yield { type: "ended", ...event.value };

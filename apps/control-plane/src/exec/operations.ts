@@ -34,7 +34,7 @@ export const execOperations: Operations = {
     tag: "Commands",
     summary: "Follow a program over a WebSocket",
     description:
-      "One JSON object per text message. The first frame of the client is `start`, then come `stdin`, `close_stdin`, `signal`, `resize` and `stop`. The server sends `start`, then `stdout`, `stderr` or `pty`, and last `exit` or `error`. Where headers cannot be set, as in browsers, the key goes into the subprotocols: `wrenn.v1` and `wrenn.key.<key>`.",
+      "One JSON object per text message. The first frame of the client is `start`, or `connect` for a program that runs already; then come `stdin`, `close_stdin`, `signal`, `resize` and `stop`. The server sends `start`, then `stdout`, `stderr` or `pty` with the `offset` to go on from, and last `exit` or `error`. A browser, which cannot set headers, offers the subprotocols `wrenn.v1` and `wrenn.ticket.<ticket>` (`POST /v1/tickets`).",
     usesHost: true,
     errors: ["invalid_state"],
     request: { params },

@@ -41,12 +41,12 @@ export function encodeOutput(
   return { stdout: stdout.toString(encoding), stderr: stderr.toString(encoding), encoding };
 }
 
-/** Bytes at the end that begin a character of which the rest is missing (RFC 3629). */
-function partialCharacter(data: Buffer): number {
+/** How many bytes at the end begin a character of which the rest is missing (RFC 3629). */
+export function partialCharacter(data: Buffer): number {
   for (let back = 1; back <= Math.min(3, data.length); back++) {
     const byte = data[data.length - back] as number;
     if ((byte & 0xc0) === 0x80) continue;
-    const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+    const length = byte > 0xf4 ? 1 : byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
     return length > back ? back : 0;
   }
   return 0;

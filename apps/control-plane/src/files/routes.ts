@@ -1,108 +1,114 @@
 /**
- * /v1/sandboxes/{id}/files: one file, streamed through to the guest or from it. Nothing is buffered and
- * there is no limit of size. What fails before the first byte is a proper error; what fails later
- * breaks the connection, so that half a file never looks like a whole one.
+ * /v1/sandboxes/{id}/files: contents of files, streamed through to the guest or from it. Nothing is
+ * buffered and there is no limit of size. What fails before the first byte is a proper error; what fails
+ * later breaks the connection, so that half a file never looks like a whole one. An upload that fails
+ * leaves the file that was there as it was.
  */
-import { PassThrough } from "node:stream";
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
-import type { FastifyRequest } from "fastify";
-import { FileQuery, FileWritten, SandboxParams } from "@wrenn/api-schema";
-import { WrennError } from "@wrenn/errors";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { FileQuery, FileWritten, ReadFileRequest, SandboxParams, UploadQuery } from "@wrenn/api-schema";
+import { goneSignal } from "../http/gone-signal.ts";
 import { findSandbox, requireRunning } from "../sandboxes/find.ts";
 import type { Services } from "../services.ts";
+import { receiveForm } from "./multipart-upload.ts";
+import { bodyOf } from "./upload-body.ts";
 
 /** Headers of a download that are passed on, both ways. */
 const REQUEST_HEADERS = ["range", "if-range"] as const;
 const RESPONSE_HEADERS = ["content-length", "content-range", "accept-ranges", "last-modified", "etag"] as const;
+/** A cleanup does not end with its request. */
+const CLEANUP_TIMEOUT_MS = 10_000;
 
 export const fileRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (app, { services }) => {
   const { agent, sandboxes } = services;
 
-  // whatever the content type says, the body is a file
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser("*", (_request, body, done) => done(null, body));
+  async function download(request: FastifyRequest, reply: FastifyReply, { path, user }: FileQuery) {
+    const row = await findSandbox(sandboxes, request);
+    requireRunning("read a file of", row);
+    const file = await agent.readFile(
+      { sandboxId: row.id, incarnation: row.incarnation, path, user },
+      pick(request.headers, REQUEST_HEADERS),
+      { requestId: request.id, signal: goneSignal(reply) },
+    );
+    return reply
+      .code(file.status)
+      .headers(pick(file.headers, RESPONSE_HEADERS))
+      .type("application/octet-stream")
+      .send(file.body);
+  }
 
   app.get(
     "/sandboxes/:id/files",
     { schema: { params: SandboxParams, querystring: FileQuery }, exposeHeadRoute: false },
-    async (request, reply) => {
-      const row = await findSandbox(sandboxes, request);
-      requireRunning("read a file of", row);
-      const gone = new AbortController();
-      reply.raw.once("close", () => gone.abort());
-      const file = await agent.readFile(
-        { sandboxId: row.id, incarnation: row.incarnation, ...request.query },
-        pick(request.headers, REQUEST_HEADERS),
-        { requestId: request.id, signal: gone.signal },
+    async (request, reply) => await download(request, reply, request.query),
+  );
+
+  // for clients that cannot put a path into a URL; the second name is the one of before
+  for (const url of ["/sandboxes/:id/files/read", "/sandboxes/:id/files/stream/read"]) {
+    app.post(
+      url,
+      { schema: { params: SandboxParams, body: ReadFileRequest } },
+      async (request, reply) => await download(request, reply, request.body),
+    );
+  }
+
+  await app.register(async (uploads) => {
+    // whatever the content type says, the body is a file
+    uploads.removeAllContentTypeParsers();
+    uploads.addContentTypeParser("*", (_request, body, done) => done(null, body));
+    const typed = uploads as unknown as typeof app;
+
+    typed.put(
+      "/sandboxes/:id/files",
+      {
+        schema: { params: SandboxParams, querystring: FileQuery, response: { 200: FileWritten } },
+        bodyLimit: Number.MAX_SAFE_INTEGER,
+      },
+      async (request) => {
+        const row = await findSandbox(sandboxes, request);
+        requireRunning("write a file of", row);
+        const upload = bodyOf(request);
+        try {
+          await agent.writeFile(
+            { sandboxId: row.id, incarnation: row.incarnation, ...request.query },
+            { "content-type": "application/octet-stream", ...pick(request.headers, ["content-length"]) },
+            upload.body,
+            { requestId: request.id },
+          );
+          return { path: request.query.path, size: upload.size() };
+        } finally {
+          upload.release();
+        }
+      },
+    );
+
+    for (const url of ["/sandboxes/:id/files/write", "/sandboxes/:id/files/stream/write"]) {
+      typed.post(
+        url,
+        { schema: { params: SandboxParams, querystring: UploadQuery }, bodyLimit: Number.MAX_SAFE_INTEGER },
+        async (request, reply) => {
+          const row = await findSandbox(sandboxes, request);
+          requireRunning("write a file of", row);
+          const { user } = request.query;
+          const at = (path: string) => ({ sandboxId: row.id, incarnation: row.incarnation, path, user });
+          await receiveForm(request, request.query.path, {
+            write: async (path, body) =>
+              await agent.writeFile(at(path), { "content-type": "application/octet-stream" }, body, {
+                requestId: request.id,
+              }),
+            move: async (temporary, path) => {
+              await agent.moveFile(at(temporary), path, { requestId: request.id });
+            },
+            remove: async (temporary) => {
+              await agent.removeFile(at(temporary), { signal: AbortSignal.timeout(CLEANUP_TIMEOUT_MS) });
+            },
+          });
+          return reply.code(204).send();
+        },
       );
-      return reply
-        .code(file.status)
-        .headers(pick(file.headers, RESPONSE_HEADERS))
-        .type("application/octet-stream")
-        .send(file.body);
-    },
-  );
-
-  app.put(
-    "/sandboxes/:id/files",
-    {
-      schema: { params: SandboxParams, querystring: FileQuery, response: { 200: FileWritten } },
-      bodyLimit: Number.MAX_SAFE_INTEGER,
-    },
-    async (request) => {
-      const row = await findSandbox(sandboxes, request);
-      requireRunning("write a file of", row);
-      const upload = uploadOf(request);
-      try {
-        await agent.writeFile(
-          { sandboxId: row.id, incarnation: row.incarnation, ...request.query },
-          { "content-type": "application/octet-stream", ...pick(request.headers, ["content-length"]) },
-          upload.body,
-          { requestId: request.id },
-        );
-        return { path: request.query.path, size: upload.size() };
-      } finally {
-        upload.release();
-      }
-    },
-  );
+    }
+  });
 };
-
-/**
- * The request's body as a stream of its own: when the agent answers early with an error, its HTTP client
- * destroys what it was given, and the caller could not be answered if that were the connection.
- */
-function uploadOf(request: FastifyRequest): Upload {
-  const body = new PassThrough();
-  const { raw } = request;
-  let size = 0;
-  const onData = (chunk: Buffer) => (size += chunk.length);
-  const onClose = () => {
-    if (!raw.complete) body.destroy(new WrennError("canceled", "Cannot write the file: the caller went away"));
-  };
-  body.on("error", () => undefined); // the call to the agent fails with the same error
-  raw.on("data", onData);
-  raw.once("close", onClose);
-  raw.pipe(body);
-  return {
-    body,
-    size: () => size,
-    release() {
-      raw.off("close", onClose);
-      raw.off("data", onData);
-      raw.unpipe(body);
-      raw.resume();
-      body.destroy();
-    },
-  };
-}
-
-interface Upload {
-  body: PassThrough;
-  /** Bytes that came. */
-  size(): number;
-  release(): void;
-}
 
 function pick<const K extends string>(
   headers: Readonly<Record<string, string | string[] | undefined>>,

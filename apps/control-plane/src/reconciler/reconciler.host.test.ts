@@ -203,7 +203,7 @@ async function take(world: World, move: Step): Promise<void> {
       host.faults = [move.fault, move.cleanup];
       const request = { template: "base", timeout_sec: 300, on_timeout: "pause" as const };
       await world.operate(
-        planes[move.plane].lifecycle.create({ caller, hostId, template, request, requestId: "test" }),
+        planes[move.plane].lifecycle.create({ id: newId("sb"), caller, hostId, template, request, requestId: "test" }),
       );
       break;
     }
@@ -319,7 +319,14 @@ describe("Reconciler", () => {
       try {
         const request = { template: "base", timeout_sec: 300, on_timeout: "pause" as const };
         world.host.faults = [mode];
-        const creating = world.planes[0].lifecycle.create({ caller, hostId, template, request, requestId: "test" });
+        const creating = world.planes[0].lifecycle.create({
+          id: newId("sb"),
+          caller,
+          hostId,
+          template,
+          request,
+          requestId: "test",
+        });
         const outcome = creating.then(
           () => "created",
           (error: unknown) => error,
@@ -347,7 +354,7 @@ describe("Reconciler", () => {
       const request = { template: "base", timeout_sec: 300, on_timeout: "pause" as const };
       world.host.faults = ["refuse"];
       await expect(
-        world.planes[0].lifecycle.create({ caller, hostId, template, request, requestId: "test" }),
+        world.planes[0].lifecycle.create({ id: newId("sb"), caller, hostId, template, request, requestId: "test" }),
       ).rejects.toMatchObject({ code: "capacity" });
       const [id = ""] = await world.ids();
       expect(await world.planes[0].store.find(caller.teamId, id)).toMatchObject({

@@ -24,6 +24,8 @@ const ENDED: ReadonlySet<SandboxState> = new Set(["destroying", "gone", "failed"
 
 /** What `create` needs beside the request: checked and resolved. */
 export interface CreateSpec {
+  /** The id of the new sandbox. */
+  id: string;
   caller: Pick<Caller, "teamId" | "apiKeyId">;
   hostId: string;
   template: TemplateRow;
@@ -94,9 +96,9 @@ export class Lifecycle {
     }
   }
 
-  async #create({ caller, hostId, template, request, requestId }: CreateSpec): Promise<SandboxRow> {
+  async #create({ id, caller, hostId, template, request, requestId }: CreateSpec): Promise<SandboxRow> {
     const row = await this.#insert({
-      id: newId("sb"),
+      id,
       team_id: caller.teamId,
       host_id: hostId,
       template_build_id: template.build_id,

@@ -25,10 +25,13 @@ export const sandboxOperations: Operations = {
     tag: "Sandboxes",
     summary: "Create a sandbox",
     description:
-      "Answers when its guest can be used. Every field may be left out, and so may the body. Goes on to its end also when the client goes away.",
+      "Answers when its guest can be used. Every field may be left out, and so may the body. Goes on to its end also when the client goes away. Repeated under the same `Idempotency-Key` it gives the first answer again, with the header `X-Idempotent-Replay`; another request under that key is a `conflict`. A create that failed may be repeated under its key.",
     usesHost: true,
     errors: ["not_found", "conflict"],
-    request: { body: { template: "base", timeout_sec: 300, metadata: { purpose: "try" } } },
+    request: {
+      headers: { "idempotency-key": "5f0c6f7e-try" },
+      body: { template: "base", timeout_sec: 300, metadata: { purpose: "try" } },
+    },
     answers: {
       201: { description: "It runs.", headers: { location: "Path of the sandbox." }, example: SANDBOX_EXAMPLE },
     },
@@ -96,11 +99,61 @@ export const sandboxOperations: Operations = {
   "POST /v1/sandboxes/:id/timeout": {
     id: "setSandboxTimeout",
     tag: "Sandboxes",
-    summary: "Set the idle timeout",
-    description: "Counts as activity.",
+    summary: "Set the idle timeout, the end, or both",
+    description:
+      "Counts as activity. `end_in_sec` counts from now, and again from each later resume; null takes the end away. With `only_extend` no deadline is brought nearer.",
     usesHost: true,
     errors: ["invalid_state", "conflict", "stale_incarnation"],
-    request: { params, body: { timeout_sec: 600 } },
+    request: { params, body: { timeout_sec: 600, only_extend: true } },
     answers: { 200: { description: "The sandbox.", example: { ...SANDBOX_EXAMPLE, timeout_sec: 600 } } },
+  },
+  "GET /v1/sandboxes/:id/metrics": {
+    id: "getSandboxMetrics",
+    tag: "Metrics",
+    summary: "Tell what a sandbox uses",
+    description: "Measured in the guest, now. Looking is no activity.",
+    usesHost: true,
+    errors: ["invalid_state", "stale_incarnation"],
+    request: { params },
+    answers: {
+      200: {
+        description: "Its use of processors, memory and disk.",
+        example: {
+          time: "2026-11-01T12:05:00.000Z",
+          cpu_count: 1,
+          cpu_used_pct: 3.5,
+          memory_used_bytes: 88_080_384,
+          memory_total_bytes: 511_705_088,
+          memory_cache_bytes: 120_586_240,
+          disk_used_bytes: 734_003_200,
+          disk_total_bytes: 2_147_483_648,
+        },
+      },
+    },
+  },
+  "GET /v1/sandboxes/:id/logs": {
+    id: "readSandboxLogs",
+    tag: "Sandboxes",
+    summary: "Read the console",
+    description:
+      "What the virtual machine wrote to its console: the kernel, and what the guest's own services say. The last 256 KiB are kept. With `follow` the answer goes on until the sandbox stops. Looking is no activity.",
+    usesHost: true,
+    request: { params },
+    answers: { 200: { description: "The console.", contentType: "text/plain" } },
+  },
+  "GET /v1/sandboxes/:id/processes": {
+    id: "listProcesses",
+    tag: "Commands",
+    summary: "List the running programs",
+    description: "Those that were started through the API; `exec/stream` goes on with one by its `pid`.",
+    usesHost: true,
+    errors: ["invalid_state", "stale_incarnation"],
+    request: { params },
+    answers: {
+      200: {
+        description: "The programs.",
+        example: [{ pid: 512, cmd: "sh", args: ["-c", "sleep 60"], cwd: "/home/user" }],
+      },
+    },
   },
 };

@@ -3,20 +3,26 @@ import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import type { FastifyReply } from "fastify";
 import { Type } from "typebox";
 import {
+  CreateHeaders,
   CreateSandboxRequest,
+  IDEMPOTENT_REPLAY_HEADER,
   ListSandboxesQuery,
   NEXT_CURSOR_HEADER,
   Sandbox,
   SandboxParams,
   SetTimeoutRequest,
+  type Sandbox as SandboxView,
 } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import { callerOf } from "../auth/authenticate.ts";
+import { newId } from "../database/ids.ts";
 import { cutPage, decodeCursor } from "../http/cursor.ts";
+import { onceOnly, type Found } from "../idempotency/once-only.ts";
 import type { Services } from "../services.ts";
 import { unknownTemplate } from "../templates/unknown-template.ts";
 import { findSandbox, requireRunning } from "./find.ts";
 import { checkEnvs, checkResources, withLockedResources } from "./limits.ts";
+import type { SandboxStore } from "./sandbox-store.ts";
 import type { SandboxState } from "./state.ts";
 import { viewOf } from "./view.ts";
 
@@ -25,7 +31,7 @@ export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = 
 
   app.post(
     "/sandboxes",
-    { schema: { body: CreateSandboxRequest, response: { 201: Sandbox } } },
+    { schema: { headers: CreateHeaders, body: CreateSandboxRequest, response: { 201: Sandbox } } },
     async (request, reply) => {
       const caller = callerOf(request);
       checkEnvs(request.body.envs);
@@ -34,8 +40,17 @@ export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = 
       const body = withLockedResources(request.body, template);
       const host = hosts.current();
       checkResources(body, template, host.size);
-      const row = await lifecycle.create({ caller, hostId: host.id, template, request: body, requestId: request.id });
-      return reply.code(201).header("location", `/v1/sandboxes/${row.id}`).send(viewOf(row));
+      const made = await onceOnly(services.idempotency, request, {
+        mintId: () => newId("sb"),
+        make: async (id) =>
+          viewOf(
+            await lifecycle.create({ id, caller, hostId: host.id, template, request: body, requestId: request.id }),
+          ),
+        find: async (id) => await findMade(sandboxes, caller.teamId, id),
+        changed: (signal) => services.notifications.next(caller.teamId, signal),
+      });
+      if (made.replayed) reply.header(IDEMPOTENT_REPLAY_HEADER, "true");
+      return reply.code(201).header("location", `/v1/sandboxes/${made.body.id}`).send(made.body);
     },
   );
 
@@ -43,11 +58,13 @@ export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = 
     "/sandboxes",
     { schema: { querystring: ListSandboxesQuery, response: { 200: Type.Array(Sandbox) } } },
     async (request, reply) => {
-      const { limit, cursor, status } = request.query;
+      const { limit, cursor, status, template, metadata } = request.query;
       const rows = await sandboxes.page(callerOf(request).teamId, {
         limit: limit + 1,
         ...(cursor === undefined ? {} : { after: decodeCursor(cursor) }),
         ...(status === undefined ? {} : { states: status.split(",") as SandboxState[] }),
+        ...(template === undefined ? {} : { template }),
+        ...(metadata === undefined ? {} : { metadata: Object.fromEntries(new URLSearchParams(metadata)) }),
       });
       const { page, next } = cutPage(rows, limit);
       if (next !== undefined) reply.header(NEXT_CURSOR_HEADER, next);
@@ -94,7 +111,17 @@ export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = 
     async (request) => {
       const row = await findSandbox(sandboxes, request);
       requireRunning("set the timeout of", row);
-      const changed = await sandboxes.setIdleTimeout(row.team_id, row.id, request.body.timeout_sec);
+      const { timeout_sec, end_in_sec, only_extend } = request.body;
+      if (timeout_sec === undefined && end_in_sec === undefined) {
+        throw new WrennError("invalid_request", "Cannot set the timeout: the body names none", {
+          hint: "Give timeout_sec, end_in_sec, or both",
+        });
+      }
+      const changed = await sandboxes.setDeadlines(row.team_id, row.id, {
+        idleTimeoutSec: timeout_sec,
+        endInSec: end_in_sec,
+        onlyExtend: only_extend,
+      });
       if (changed === undefined) {
         throw new WrennError("conflict", `Cannot set the timeout of sandbox ${row.id}: it does not run any more`, {
           hint: "Look at its status",
@@ -105,6 +132,15 @@ export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = 
     },
   );
 };
+
+/** What a create made: undefined while it is made, or when there is nothing (left) of it. */
+async function findMade(sandboxes: SandboxStore, teamId: string, id: string): Promise<Found<SandboxView>> {
+  const row = await sandboxes.find(teamId, id);
+  if (row === undefined) return { state: "unknown" };
+  if (row.state === "creating") return { state: "under way" };
+  const failed = row.started_at === null && (row.state === "failed" || row.state === "gone");
+  return failed ? { state: "failed" } : { state: "made", body: viewOf(row) };
+}
 
 function nothing(reply: FastifyReply): FastifyReply {
   return reply.code(204).send();

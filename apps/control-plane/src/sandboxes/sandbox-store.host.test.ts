@@ -198,14 +198,54 @@ describe("SandboxStore.page()", () => {
 });
 
 describe("SandboxStore", () => {
+  it("sets both deadlines apart, and brings none nearer when it is only to extend", async () => {
+    const { id } = await insert();
+    await store.transition(id, { to: "running" });
+    const set = async (idleTimeoutSec: number | undefined, endInSec: number | null | undefined, onlyExtend = false) => {
+      const row = await store.setDeadlines(teamId, id, { idleTimeoutSec, endInSec, onlyExtend });
+      const endsInSec = row?.end_at == null ? null : (Date.parse(row.end_at) - Date.now()) / 1_000;
+      return [
+        row?.idle_timeout_sec,
+        endsInSec === null ? null : Math.round(endsInSec / 10) * 10,
+        row?.max_lifetime_sec,
+      ];
+    };
+    expect(await set(100, undefined)).toEqual([100, 60, 60]);
+    expect(await set(undefined, 500)).toEqual([100, 500, 500]);
+    expect(await set(50, 300, true)).toEqual([100, 500, 500]);
+    expect(await set(200, 900, true)).toEqual([200, 900, 900]);
+    expect(await set(0, undefined, true)).toEqual([0, 900, 900]);
+    expect(await set(50, null, true)).toEqual([0, null, null]);
+    expect(await set(50, 300, true)).toEqual([0, null, null]);
+    expect(await set(50, 300)).toEqual([50, 300, 300]);
+  });
+
+  it("finds sandboxes by template and by all of the labels", async () => {
+    const labelled = await insert();
+    await database
+      .updateTable("sandboxes")
+      .set({ metadata: JSON.stringify({ user: "anna", app: "a=b&c" }) })
+      .where("id", "=", labelled.id)
+      .execute();
+    const found = async (options: { template?: string; metadata?: Record<string, string> }) =>
+      (await store.page(teamId, { limit: 100, ...options })).some(({ id }) => id === labelled.id);
+    expect(await found({ metadata: { user: "anna" } })).toBe(true);
+    expect(await found({ metadata: { user: "anna", app: "a=b&c" } })).toBe(true);
+    expect(await found({ metadata: { user: "anna", app: "x" } })).toBe(false);
+    expect(await found({ metadata: { user: "an" } })).toBe(false);
+    expect(await found({ template: labelled.template_name })).toBe(true);
+    expect(await found({ template: "other" })).toBe(false);
+  });
+
   it("shows a team nothing of another", async () => {
     const row = await insert();
     const other = await newTeam();
     expect(await store.find(other, row.id)).toBeUndefined();
     expect(await store.page(other, { limit: 10 })).toEqual([]);
     await store.transition(row.id, { to: "running" });
-    expect(await store.setIdleTimeout(other, row.id, 1)).toBeUndefined();
-    expect(await store.setIdleTimeout(teamId, row.id, 1)).toMatchObject({ idle_timeout_sec: 1 });
+    const change = { idleTimeoutSec: 1, onlyExtend: false };
+    expect(await store.setDeadlines(other, row.id, change)).toBeUndefined();
+    expect(await store.setDeadlines(teamId, row.id, change)).toMatchObject({ idle_timeout_sec: 1 });
   });
 
   it("moves activity forward only, without touching what decisions are fenced by", async () => {

@@ -71,15 +71,24 @@ export class SandboxStore {
   /** One page, newest first. */
   async page(
     teamId: string,
-    options: { limit: number; after?: Cursor; states?: readonly SandboxState[] },
+    options: {
+      limit: number;
+      after?: Cursor;
+      states?: readonly SandboxState[];
+      template?: string;
+      /** Labels that must all be there. */
+      metadata?: Readonly<Record<string, string>>;
+    },
   ): Promise<SandboxRow[]> {
-    const { limit, after, states } = options;
+    const { limit, after, states, template, metadata } = options;
     return await this.#database
       .selectFrom("sandboxes")
       .selectAll()
       .where("team_id", "=", teamId)
       .$if(states === undefined, (query) => query.where("state", "<>", "gone"))
       .$if(states !== undefined, (query) => query.where("state", "in", states ?? []))
+      .$if(template !== undefined, (query) => query.where("template_name", "=", template as string))
+      .$if(metadata !== undefined, (query) => query.where(sql<boolean>`metadata @> ${JSON.stringify(metadata)}::jsonb`))
       .$if(after !== undefined, (query) => query.where(afterCursor(after as Cursor)))
       .orderBy("created_at", "desc")
       .orderBy("id")
@@ -173,12 +182,25 @@ export class SandboxStore {
       .catch(rethrow);
   }
 
-  /** Sets the idle timeout of a running sandbox; undefined when it does not run. */
-  async setIdleTimeout(teamId: string, id: string, idleTimeoutSec: number): Promise<SandboxRow | undefined> {
+  /**
+   * Sets the deadlines of a running sandbox; counts as activity.
+   * @param change.endInSec seconds from now, and from each later start; null: no end.
+   * @param change.onlyExtend a deadline that is later already stays.
+   * @returns undefined when it does not run.
+   */
+  async setDeadlines(
+    teamId: string,
+    id: string,
+    change: { idleTimeoutSec?: number | undefined; endInSec?: number | null | undefined; onlyExtend: boolean },
+  ): Promise<SandboxRow | undefined> {
+    const { idleTimeoutSec, endInSec, onlyExtend } = change;
     return await this.#database
       .updateTable("sandboxes")
       .set({
-        idle_timeout_sec: idleTimeoutSec,
+        ...(idleTimeoutSec === undefined ? {} : { idle_timeout_sec: laterIdle(idleTimeoutSec, onlyExtend) }),
+        ...(endInSec === undefined
+          ? {}
+          : { end_at: laterEnd(endInSec, onlyExtend), max_lifetime_sec: longerLife(endInSec, onlyExtend) }),
         last_active_at: sql<string>`clock_timestamp()`,
         updated_at: sql<string>`clock_timestamp()`,
       })
@@ -200,6 +222,28 @@ export class SandboxStore {
       .execute(this.#database)
       .catch(rethrow);
   }
+}
+
+/** 0 means never, which is later than any other. */
+function laterIdle(seconds: number, onlyExtend: boolean) {
+  if (!onlyExtend) return sql<number>`${seconds}::integer`;
+  return sql<number>`case when 0 in (${seconds}::integer, idle_timeout_sec) then 0 else greatest(${seconds}::integer, idle_timeout_sec) end`;
+}
+
+/** Null means never, which is later than any other. */
+function laterEnd(seconds: number | null, onlyExtend: boolean) {
+  const end = sql<string | null>`clock_timestamp() + make_interval(secs => ${seconds}::integer)`;
+  if (!onlyExtend) return end;
+  return sql<
+    string | null
+  >`case when end_at is null or ${seconds}::integer is null then null else greatest(end_at, ${end}) end`;
+}
+
+function longerLife(seconds: number | null, onlyExtend: boolean) {
+  if (!onlyExtend) return sql<number | null>`${seconds}::integer`;
+  return sql<
+    number | null
+  >`case when end_at is null or ${seconds}::integer is null then null else greatest(max_lifetime_sec, ${seconds}::integer) end`;
 }
 
 /** Rows after the cursor in the order (created_at desc, id). */

@@ -11,6 +11,7 @@ export function viewOf(row: SandboxRow): Sandbox {
     memory_mb: row.memory_mib,
     disk_mb: row.disk_mib,
     timeout_sec: row.idle_timeout_sec,
+    ...(row.max_lifetime_sec === null ? {} : { max_lifetime_sec: row.max_lifetime_sec }),
     ...(row.end_at === null ? {} : { end_at: row.end_at }),
     on_timeout: row.on_timeout,
     metadata: row.metadata,

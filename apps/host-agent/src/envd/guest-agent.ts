@@ -10,7 +10,8 @@ import { createClient, type Client, type Interceptor } from "@connectrpc/connect
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { Pool, type Dispatcher } from "undici";
 import { WrennError } from "@wrenn/errors";
-import { envdProcess } from "@wrenn/protocol";
+import { envdFilesystem, envdProcess } from "@wrenn/protocol";
+import { traceHeaders } from "../request-context.ts";
 import { errorOfResponse } from "./guest-errors.ts";
 
 export const GUEST_AGENT_PORT = 49983;
@@ -33,12 +34,26 @@ export interface GuestInit {
   lifecycleID: string;
 }
 
+/** Answer of `GET /metrics`, as far as it is used. */
+export interface GuestMetrics {
+  /** Unix seconds. */
+  ts: number;
+  cpu_count: number;
+  cpu_used_pct: number;
+  mem_total: number;
+  mem_used: number;
+  mem_cache: number;
+  disk_used: number;
+  disk_total: number;
+}
+
 export class GuestAgent {
   readonly #address: string;
   readonly #pool: Pool;
   readonly #httpAgent = new HttpAgent({ keepAlive: true, maxSockets: 256 });
   readonly #accessToken: string;
   readonly processes: Client<typeof envdProcess.Process>;
+  readonly files: Client<typeof envdFilesystem.Filesystem>;
 
   /** @param address where the host reaches the guest */
   constructor(address: string, accessToken: string) {
@@ -54,18 +69,18 @@ export class GuestAgent {
     });
     const authenticate: Interceptor = (next) => (request) => {
       request.header.set("X-Access-Token", accessToken);
+      for (const [name, value] of Object.entries(traceHeaders())) request.header.set(name, value);
       return next(request);
     };
-    this.processes = createClient(
-      envdProcess.Process,
-      createConnectTransport({
-        baseUrl,
-        httpVersion: "1.1",
-        useBinaryFormat: false,
-        interceptors: [authenticate],
-        nodeOptions: { agent: this.#httpAgent },
-      }),
-    );
+    const transport = createConnectTransport({
+      baseUrl,
+      httpVersion: "1.1",
+      useBinaryFormat: false,
+      interceptors: [authenticate],
+      nodeOptions: { agent: this.#httpAgent },
+    });
+    this.processes = createClient(envdProcess.Process, transport);
+    this.files = createClient(envdFilesystem.Filesystem, transport);
   }
 
   /** Settles when the guest agent answers. */
@@ -115,6 +130,22 @@ export class GuestAgent {
     return written;
   }
 
+  /**
+   * Makes `destination` of the contents of `source`, in place: links, permissions and watchers of the
+   * destination stay. The source is gone afterwards, also when that failed.
+   */
+  async replaceFile(source: string, destination: string, user: string, signal: AbortSignal): Promise<void> {
+    const body = JSON.stringify({ source_paths: [source], destination, username: user });
+    const headers = { "content-type": "application/json" };
+    await this.#expect({ method: "POST", path: "/files/compose", headers, body, signal });
+  }
+
+  /** What the guest uses now. */
+  async metrics(signal: AbortSignal): Promise<GuestMetrics> {
+    const { body } = await this.#request({ method: "GET", path: "/metrics", signal });
+    return (await body.json()) as GuestMetrics;
+  }
+
   /** Ends every connection. */
   async close(): Promise<void> {
     this.#httpAgent.destroy();
@@ -131,6 +162,7 @@ export class GuestAgent {
     try {
       const headers = {
         ...(options.headers as Record<string, string> | undefined),
+        ...traceHeaders(),
         "x-access-token": this.#accessToken,
       };
       response = await this.#pool.request({ ...options, headers });

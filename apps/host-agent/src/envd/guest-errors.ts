@@ -50,3 +50,17 @@ const CODE_OF_CONNECT: Partial<Record<Code, ErrorCode>> = {
   [Code.DeadlineExceeded]: "timeout",
   [Code.Canceled]: "canceled",
 };
+
+/** An error of a Connect call about files, where a wrong argument is no failed command. */
+export function errorOfFileCall(thrown: unknown): WrennError {
+  if (!(thrown instanceof ConnectError)) return errorOfCall(thrown);
+  const code = CODE_OF_FILE_CALL[thrown.code];
+  return code === undefined ? errorOfCall(thrown) : new WrennError(code, thrown.rawMessage, { cause: thrown });
+}
+
+const CODE_OF_FILE_CALL: Partial<Record<Code, ErrorCode>> = {
+  [Code.InvalidArgument]: "invalid_request",
+  [Code.Unauthenticated]: "invalid_request", // an unknown user
+  [Code.PermissionDenied]: "invalid_request",
+  [Code.AlreadyExists]: "already_exists",
+};

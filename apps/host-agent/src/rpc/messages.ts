@@ -3,6 +3,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { WrennError } from "@wrenn/errors";
 import { hostagent } from "@wrenn/protocol";
+import type { GuestMetrics } from "../envd/guest-agent.ts";
 import type { Deadline, Resources, SandboxState } from "../sandbox/record.ts";
 import type { SandboxView } from "../sandbox/manager.ts";
 import type { Stage } from "../sandbox/stages.ts";
@@ -44,6 +45,21 @@ export function sandboxMessage(sandbox: SandboxView, gone = false): hostagent.Sa
 
 export function stageMessages(stages: readonly Stage[]): MessageInitShape<typeof hostagent.StageSchema>[] {
   return stages.map(({ name, durationMs, bytes }) => ({ name, durationMs, bytes: BigInt(bytes) }));
+}
+
+export function metricsMessage(
+  metrics: GuestMetrics,
+): MessageInitShape<typeof hostagent.GetSandboxMetricsResponseSchema> {
+  return {
+    time: timestampFromDate(new Date(metrics.ts * 1_000)),
+    cpuCount: metrics.cpu_count,
+    cpuUsedPct: metrics.cpu_used_pct,
+    memoryUsedBytes: BigInt(metrics.mem_used),
+    memoryTotalBytes: BigInt(metrics.mem_total),
+    memoryCacheBytes: BigInt(metrics.mem_cache),
+    diskUsedBytes: BigInt(metrics.disk_used),
+    diskTotalBytes: BigInt(metrics.disk_total),
+  };
 }
 
 export function deadlineOf(message: hostagent.Deadline | undefined): Deadline {

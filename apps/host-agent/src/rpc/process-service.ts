@@ -71,11 +71,19 @@ export function processService(
       );
     },
 
-    async *connectProcess({ process }, context: HandlerContext) {
+    async *connectProcess({ process, stdoutOffset, stderrOffset, ptyOffset }, context: HandlerContext) {
       if (process === undefined)
         throw connectErrorOf(new WrennError("invalid_request", "Cannot follow a process: none was named"));
       yield* follow(process, (guest) =>
-        guest.processes.connect({ process: selector(process) }, { signal: context.signal }),
+        guest.processes.connect(
+          {
+            process: selector(process),
+            ...(stdoutOffset === undefined ? {} : { stdoutOffset }),
+            ...(stderrOffset === undefined ? {} : { stderrOffset }),
+            ...(ptyOffset === undefined ? {} : { ptyOffset }),
+          },
+          { signal: context.signal },
+        ),
       );
     },
 
@@ -134,14 +142,14 @@ function knownSignal(signal: number): envdProcess.Signal {
 }
 
 function eventMessage({ event }: envdProcess.ProcessEvent): hostagent.ProcessEvent | undefined {
-  const make = (value: hostagent.ProcessEvent["event"]): hostagent.ProcessEvent =>
-    create(hostagent.ProcessEventSchema, { event: value });
+  const make = (value: hostagent.ProcessEvent["event"], offset = 0n): hostagent.ProcessEvent =>
+    create(hostagent.ProcessEventSchema, { event: value, offset });
   switch (event.case) {
     case "start":
       return make({ case: "started", value: create(hostagent.ProcessEvent_StartedSchema, { pid: event.value.pid }) });
     case "data": {
-      const { output } = event.value;
-      return output.case === undefined ? undefined : make({ case: output.case, value: output.value });
+      const { output, offset } = event.value;
+      return output.case === undefined ? undefined : make({ case: output.case, value: output.value }, offset);
     }
     case "end": {
       const { exitCode, status, oom, exited } = event.value;

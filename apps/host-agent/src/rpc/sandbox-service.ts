@@ -4,10 +4,19 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import { hostagent } from "@wrenn/protocol";
 import type { SandboxManager, SandboxView } from "../sandbox/manager.ts";
 import { connectErrorOf } from "./errors.ts";
-import { checkedId, deadlineOf, incarnationOf, resourcesOf, sandboxMessage, stageMessages } from "./messages.ts";
+import {
+  checkedId,
+  deadlineOf,
+  incarnationOf,
+  metricsMessage,
+  resourcesOf,
+  sandboxMessage,
+  stageMessages,
+} from "./messages.ts";
 
 const MAX_PAGE_SIZE = 1000;
 const KEEPALIVE_MS = 30_000;
+const METRICS_TIMEOUT_MS = 5_000;
 
 type SandboxMethods =
   | "createSandbox"
@@ -17,6 +26,7 @@ type SandboxMethods =
   | "pauseSandbox"
   | "resumeSandbox"
   | "setSandboxDeadline"
+  | "getSandboxMetrics"
   | "watchSandboxes";
 
 export function sandboxService(
@@ -73,6 +83,12 @@ export function sandboxService(
       mapped(async () => {
         const given = deadline === undefined ? undefined : deadlineOf(deadline);
         return { sandbox: sandboxMessage(await manager.setDeadline(checkedId(id), incarnationOf(incarnation), given)) };
+      }),
+
+    getSandboxMetrics: ({ sandboxId, incarnation }, { signal }) =>
+      mapped(async () => {
+        const guest = manager.guest(checkedId(sandboxId), incarnationOf(incarnation));
+        return metricsMessage(await guest.metrics(AbortSignal.any([signal, AbortSignal.timeout(METRICS_TIMEOUT_MS)])));
       }),
 
     watchSandboxes: (_request, context) => watchSandboxes(manager, context.signal),

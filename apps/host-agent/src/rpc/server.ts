@@ -13,8 +13,10 @@ import type { Logger } from "pino";
 import { remove } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import { hostagent } from "@wrenn/protocol";
+import { withRequest } from "../request-context.ts";
 import type { SandboxManager } from "../sandbox/manager.ts";
-import { handleFileRequest, sendError } from "./file-streams.ts";
+import { handleByteStream, sendError } from "./byte-streams.ts";
+import { fileService } from "./file-service.ts";
 import type { HostService } from "./host-service.ts";
 import { processService } from "./process-service.ts";
 import { sandboxService } from "./sandbox-service.ts";
@@ -31,7 +33,12 @@ export interface RpcServerOptions {
 export async function startRpcServer(options: RpcServerOptions): Promise<Server> {
   const { socketPath, manager, host, log } = options;
   const routes = (router: ConnectRouter): unknown =>
-    router.service(hostagent.HostAgentService, { ...host, ...sandboxService(manager), ...processService(manager) });
+    router.service(hostagent.HostAgentService, {
+      ...host,
+      ...sandboxService(manager),
+      ...processService(manager),
+      ...fileService(manager),
+    });
   const handleRpc = connectNodeAdapter({ routes, readMaxBytes: 8 * 1024 * 1024 });
   const expected = digest(`Bearer ${options.token}`);
   const server = createServer({ requestTimeout: 0, keepAliveTimeout: 60_000 }, (request, response) => {
@@ -39,12 +46,14 @@ export async function startRpcServer(options: RpcServerOptions): Promise<Server>
       sendError(response, new WrennError("unauthorized", "The agent token is missing or wrong"));
       return;
     }
-    void handleFileRequest(manager, request, response).then(
-      (handled) => (handled ? undefined : handleRpc(request, response)),
-      (error: unknown) => {
-        log.error({ operation: "rpc", err: error });
-        sendError(response, error);
-      },
+    void withRequest(request, () =>
+      handleByteStream(manager, request, response).then(
+        (handled) => (handled ? undefined : handleRpc(request, response)),
+        (error: unknown) => {
+          log.error({ operation: "rpc", err: error });
+          sendError(response, error);
+        },
+      ),
     );
   });
   await removeStaleSocket(socketPath);

@@ -108,6 +108,24 @@ export class SandboxManager {
     await this.#registry.locked(id, async () => undefined);
   }
 
+  /**
+   * A running guest, to look at it: unlike `use`, that is no activity.
+   * @throws WrennError `not_found`, `stale_incarnation`, `invalid_state`
+   */
+  guest(id: string, incarnation: number): GuestAgent {
+    const entry = this.#registry.entry(id);
+    assertIncarnation(entry, incarnation);
+    return assertRunning(entry).agent;
+  }
+
+  /**
+   * The directory in which the shim of a sandbox's VM keeps its console.
+   * @throws WrennError `not_found`
+   */
+  consoleDirectory(id: string): string {
+    return this.#registry.options.records.paths(this.#registry.entry(id).record.id).root;
+  }
+
   /** When a sandbox was last used; now, while a stream or transfer is under way. */
   activity(id: string): { inUse: boolean; lastActiveAtMs: number } | undefined {
     const entry = this.#registry.find(id);

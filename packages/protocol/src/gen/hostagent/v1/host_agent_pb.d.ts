@@ -9,6 +9,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { EntryInfo, FilesystemEvent } from "../../filesystem/filesystem_pb.js";
 
 /**
  * Describes the file hostagent/v1/host_agent.proto.
@@ -1179,6 +1180,13 @@ export declare type ProcessEvent = Message<"hostagent.v1.ProcessEvent"> & {
     value: ProcessEvent_KeepAlive;
     case: "keepalive";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Of output: where it begins in all output of its kind, in bytes.
+   *
+   * @generated from field: uint64 offset = 7;
+   */
+  offset: bigint;
 };
 
 /**
@@ -1276,6 +1284,24 @@ export declare type ConnectProcessRequest = Message<"hostagent.v1.ConnectProcess
    * @generated from field: hostagent.v1.ProcessRef process = 1;
    */
   process?: ProcessRef | undefined;
+
+  /**
+   * Where to go on, per kind of output; absent: only what comes from now on. What the guest agent
+   * does not keep any more is left out, which the offset of the first event shows.
+   *
+   * @generated from field: optional uint64 stdout_offset = 2;
+   */
+  stdoutOffset?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 stderr_offset = 3;
+   */
+  stderrOffset?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 pty_offset = 4;
+   */
+  ptyOffset?: bigint | undefined;
 };
 
 /**
@@ -1508,6 +1534,366 @@ export declare type ResizeProcessResponse = Message<"hostagent.v1.ResizeProcessR
  * Use `create(ResizeProcessResponseSchema)` to create a new message.
  */
 export declare const ResizeProcessResponseSchema: GenMessage<ResizeProcessResponse>;
+
+/**
+ * Names a path in a sandbox in the calls below.
+ *
+ * @generated from message hostagent.v1.FileRef
+ */
+export declare type FileRef = Message<"hostagent.v1.FileRef"> & {
+  /**
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+
+  /**
+   * @generated from field: uint64 incarnation = 2;
+   */
+  incarnation: bigint;
+
+  /**
+   * Absolute, or relative to the user's home.
+   *
+   * @generated from field: string path = 3;
+   */
+  path: string;
+
+  /**
+   * Empty: the template's default user.
+   *
+   * @generated from field: string user = 4;
+   */
+  user: string;
+};
+
+/**
+ * Describes the message hostagent.v1.FileRef.
+ * Use `create(FileRefSchema)` to create a new message.
+ */
+export declare const FileRefSchema: GenMessage<FileRef>;
+
+/**
+ * @generated from message hostagent.v1.StatFileRequest
+ */
+export declare type StatFileRequest = Message<"hostagent.v1.StatFileRequest"> & {
+  /**
+   * @generated from field: hostagent.v1.FileRef file = 1;
+   */
+  file?: FileRef | undefined;
+};
+
+/**
+ * Describes the message hostagent.v1.StatFileRequest.
+ * Use `create(StatFileRequestSchema)` to create a new message.
+ */
+export declare const StatFileRequestSchema: GenMessage<StatFileRequest>;
+
+/**
+ * @generated from message hostagent.v1.StatFileResponse
+ */
+export declare type StatFileResponse = Message<"hostagent.v1.StatFileResponse"> & {
+  /**
+   * @generated from field: filesystem.EntryInfo entry = 1;
+   */
+  entry?: EntryInfo | undefined;
+};
+
+/**
+ * Describes the message hostagent.v1.StatFileResponse.
+ * Use `create(StatFileResponseSchema)` to create a new message.
+ */
+export declare const StatFileResponseSchema: GenMessage<StatFileResponse>;
+
+/**
+ * @generated from message hostagent.v1.ListFilesRequest
+ */
+export declare type ListFilesRequest = Message<"hostagent.v1.ListFilesRequest"> & {
+  /**
+   * @generated from field: hostagent.v1.FileRef file = 1;
+   */
+  file?: FileRef | undefined;
+
+  /**
+   * Levels of directories; 0 means 1.
+   *
+   * @generated from field: uint32 depth = 2;
+   */
+  depth: number;
+};
+
+/**
+ * Describes the message hostagent.v1.ListFilesRequest.
+ * Use `create(ListFilesRequestSchema)` to create a new message.
+ */
+export declare const ListFilesRequestSchema: GenMessage<ListFilesRequest>;
+
+/**
+ * @generated from message hostagent.v1.ListFilesResponse
+ */
+export declare type ListFilesResponse = Message<"hostagent.v1.ListFilesResponse"> & {
+  /**
+   * @generated from field: repeated filesystem.EntryInfo entries = 1;
+   */
+  entries: EntryInfo[];
+};
+
+/**
+ * Describes the message hostagent.v1.ListFilesResponse.
+ * Use `create(ListFilesResponseSchema)` to create a new message.
+ */
+export declare const ListFilesResponseSchema: GenMessage<ListFilesResponse>;
+
+/**
+ * @generated from message hostagent.v1.MakeDirectoryRequest
+ */
+export declare type MakeDirectoryRequest = Message<"hostagent.v1.MakeDirectoryRequest"> & {
+  /**
+   * @generated from field: hostagent.v1.FileRef file = 1;
+   */
+  file?: FileRef | undefined;
+};
+
+/**
+ * Describes the message hostagent.v1.MakeDirectoryRequest.
+ * Use `create(MakeDirectoryRequestSchema)` to create a new message.
+ */
+export declare const MakeDirectoryRequestSchema: GenMessage<MakeDirectoryRequest>;
+
+/**
+ * @generated from message hostagent.v1.MakeDirectoryResponse
+ */
+export declare type MakeDirectoryResponse = Message<"hostagent.v1.MakeDirectoryResponse"> & {
+  /**
+   * @generated from field: filesystem.EntryInfo entry = 1;
+   */
+  entry?: EntryInfo | undefined;
+};
+
+/**
+ * Describes the message hostagent.v1.MakeDirectoryResponse.
+ * Use `create(MakeDirectoryResponseSchema)` to create a new message.
+ */
+export declare const MakeDirectoryResponseSchema: GenMessage<MakeDirectoryResponse>;
+
+/**
+ * @generated from message hostagent.v1.MoveFileRequest
+ */
+export declare type MoveFileRequest = Message<"hostagent.v1.MoveFileRequest"> & {
+  /**
+   * @generated from field: hostagent.v1.FileRef file = 1;
+   */
+  file?: FileRef | undefined;
+
+  /**
+   * @generated from field: string destination = 2;
+   */
+  destination: string;
+};
+
+/**
+ * Describes the message hostagent.v1.MoveFileRequest.
+ * Use `create(MoveFileRequestSchema)` to create a new message.
+ */
+export declare const MoveFileRequestSchema: GenMessage<MoveFileRequest>;
+
+/**
+ * @generated from message hostagent.v1.MoveFileResponse
+ */
+export declare type MoveFileResponse = Message<"hostagent.v1.MoveFileResponse"> & {
+  /**
+   * @generated from field: filesystem.EntryInfo entry = 1;
+   */
+  entry?: EntryInfo | undefined;
+};
+
+/**
+ * Describes the message hostagent.v1.MoveFileResponse.
+ * Use `create(MoveFileResponseSchema)` to create a new message.
+ */
+export declare const MoveFileResponseSchema: GenMessage<MoveFileResponse>;
+
+/**
+ * @generated from message hostagent.v1.RemoveFileRequest
+ */
+export declare type RemoveFileRequest = Message<"hostagent.v1.RemoveFileRequest"> & {
+  /**
+   * @generated from field: hostagent.v1.FileRef file = 1;
+   */
+  file?: FileRef | undefined;
+};
+
+/**
+ * Describes the message hostagent.v1.RemoveFileRequest.
+ * Use `create(RemoveFileRequestSchema)` to create a new message.
+ */
+export declare const RemoveFileRequestSchema: GenMessage<RemoveFileRequest>;
+
+/**
+ * @generated from message hostagent.v1.RemoveFileResponse
+ */
+export declare type RemoveFileResponse = Message<"hostagent.v1.RemoveFileResponse"> & {
+};
+
+/**
+ * Describes the message hostagent.v1.RemoveFileResponse.
+ * Use `create(RemoveFileResponseSchema)` to create a new message.
+ */
+export declare const RemoveFileResponseSchema: GenMessage<RemoveFileResponse>;
+
+/**
+ * @generated from message hostagent.v1.WatchFilesRequest
+ */
+export declare type WatchFilesRequest = Message<"hostagent.v1.WatchFilesRequest"> & {
+  /**
+   * @generated from field: hostagent.v1.FileRef file = 1;
+   */
+  file?: FileRef | undefined;
+
+  /**
+   * @generated from field: bool recursive = 2;
+   */
+  recursive: boolean;
+};
+
+/**
+ * Describes the message hostagent.v1.WatchFilesRequest.
+ * Use `create(WatchFilesRequestSchema)` to create a new message.
+ */
+export declare const WatchFilesRequestSchema: GenMessage<WatchFilesRequest>;
+
+/**
+ * @generated from message hostagent.v1.WatchFilesResponse
+ */
+export declare type WatchFilesResponse = Message<"hostagent.v1.WatchFilesResponse"> & {
+  /**
+   * @generated from oneof hostagent.v1.WatchFilesResponse.event
+   */
+  event: {
+    /**
+     * First, once: every change after it is told.
+     *
+     * @generated from field: hostagent.v1.WatchFilesResponse.Started started = 1;
+     */
+    value: WatchFilesResponse_Started;
+    case: "started";
+  } | {
+    /**
+     * @generated from field: filesystem.FilesystemEvent changed = 2;
+     */
+    value: FilesystemEvent;
+    case: "changed";
+  } | {
+    /**
+     * @generated from field: hostagent.v1.WatchFilesResponse.KeepAlive keepalive = 3;
+     */
+    value: WatchFilesResponse_KeepAlive;
+    case: "keepalive";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message hostagent.v1.WatchFilesResponse.
+ * Use `create(WatchFilesResponseSchema)` to create a new message.
+ */
+export declare const WatchFilesResponseSchema: GenMessage<WatchFilesResponse>;
+
+/**
+ * @generated from message hostagent.v1.WatchFilesResponse.Started
+ */
+export declare type WatchFilesResponse_Started = Message<"hostagent.v1.WatchFilesResponse.Started"> & {
+};
+
+/**
+ * Describes the message hostagent.v1.WatchFilesResponse.Started.
+ * Use `create(WatchFilesResponse_StartedSchema)` to create a new message.
+ */
+export declare const WatchFilesResponse_StartedSchema: GenMessage<WatchFilesResponse_Started>;
+
+/**
+ * @generated from message hostagent.v1.WatchFilesResponse.KeepAlive
+ */
+export declare type WatchFilesResponse_KeepAlive = Message<"hostagent.v1.WatchFilesResponse.KeepAlive"> & {
+};
+
+/**
+ * Describes the message hostagent.v1.WatchFilesResponse.KeepAlive.
+ * Use `create(WatchFilesResponse_KeepAliveSchema)` to create a new message.
+ */
+export declare const WatchFilesResponse_KeepAliveSchema: GenMessage<WatchFilesResponse_KeepAlive>;
+
+/**
+ * @generated from message hostagent.v1.GetSandboxMetricsRequest
+ */
+export declare type GetSandboxMetricsRequest = Message<"hostagent.v1.GetSandboxMetricsRequest"> & {
+  /**
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+
+  /**
+   * @generated from field: uint64 incarnation = 2;
+   */
+  incarnation: bigint;
+};
+
+/**
+ * Describes the message hostagent.v1.GetSandboxMetricsRequest.
+ * Use `create(GetSandboxMetricsRequestSchema)` to create a new message.
+ */
+export declare const GetSandboxMetricsRequestSchema: GenMessage<GetSandboxMetricsRequest>;
+
+/**
+ * @generated from message hostagent.v1.GetSandboxMetricsResponse
+ */
+export declare type GetSandboxMetricsResponse = Message<"hostagent.v1.GetSandboxMetricsResponse"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp time = 1;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * @generated from field: uint32 cpu_count = 2;
+   */
+  cpuCount: number;
+
+  /**
+   * Of all CPUs together, 0 to 100.
+   *
+   * @generated from field: double cpu_used_pct = 3;
+   */
+  cpuUsedPct: number;
+
+  /**
+   * @generated from field: uint64 memory_used_bytes = 4;
+   */
+  memoryUsedBytes: bigint;
+
+  /**
+   * @generated from field: uint64 memory_total_bytes = 5;
+   */
+  memoryTotalBytes: bigint;
+
+  /**
+   * @generated from field: uint64 memory_cache_bytes = 6;
+   */
+  memoryCacheBytes: bigint;
+
+  /**
+   * @generated from field: uint64 disk_used_bytes = 7;
+   */
+  diskUsedBytes: bigint;
+
+  /**
+   * @generated from field: uint64 disk_total_bytes = 8;
+   */
+  diskTotalBytes: bigint;
+};
+
+/**
+ * Describes the message hostagent.v1.GetSandboxMetricsResponse.
+ * Use `create(GetSandboxMetricsResponseSchema)` to create a new message.
+ */
+export declare const GetSandboxMetricsResponseSchema: GenMessage<GetSandboxMetricsResponse>;
 
 /**
  * @generated from enum hostagent.v1.SandboxState
@@ -1845,6 +2231,76 @@ export declare const HostAgentService: GenService<{
     methodKind: "unary";
     input: typeof ResizeProcessRequestSchema;
     output: typeof ResizeProcessResponseSchema;
+  },
+  /**
+   * Describes one file or directory of a sandbox.
+   *
+   * @generated from rpc hostagent.v1.HostAgentService.StatFile
+   */
+  statFile: {
+    methodKind: "unary";
+    input: typeof StatFileRequestSchema;
+    output: typeof StatFileResponseSchema;
+  },
+  /**
+   * Lists a directory in pre-order.
+   *
+   * @generated from rpc hostagent.v1.HostAgentService.ListFiles
+   */
+  listFiles: {
+    methodKind: "unary";
+    input: typeof ListFilesRequestSchema;
+    output: typeof ListFilesResponseSchema;
+  },
+  /**
+   * Makes a directory and its parents.
+   *
+   * @generated from rpc hostagent.v1.HostAgentService.MakeDirectory
+   */
+  makeDirectory: {
+    methodKind: "unary";
+    input: typeof MakeDirectoryRequestSchema;
+    output: typeof MakeDirectoryResponseSchema;
+  },
+  /**
+   * Renames a file or directory, making the parents of the destination.
+   *
+   * @generated from rpc hostagent.v1.HostAgentService.MoveFile
+   */
+  moveFile: {
+    methodKind: "unary";
+    input: typeof MoveFileRequestSchema;
+    output: typeof MoveFileResponseSchema;
+  },
+  /**
+   * Removes a file, or a directory and all below it; a missing one is success.
+   *
+   * @generated from rpc hostagent.v1.HostAgentService.RemoveFile
+   */
+  removeFile: {
+    methodKind: "unary";
+    input: typeof RemoveFileRequestSchema;
+    output: typeof RemoveFileResponseSchema;
+  },
+  /**
+   * Follows the changes of a directory.
+   *
+   * @generated from rpc hostagent.v1.HostAgentService.WatchFiles
+   */
+  watchFiles: {
+    methodKind: "server_streaming";
+    input: typeof WatchFilesRequestSchema;
+    output: typeof WatchFilesResponseSchema;
+  },
+  /**
+   * What a sandbox uses now, as its guest agent says. Does not count as activity.
+   *
+   * @generated from rpc hostagent.v1.HostAgentService.GetSandboxMetrics
+   */
+  getSandboxMetrics: {
+    methodKind: "unary";
+    input: typeof GetSandboxMetricsRequestSchema;
+    output: typeof GetSandboxMetricsResponseSchema;
   },
 }>;
 
