@@ -1,5 +1,5 @@
 /** Pools of tests: slots far above those of a platform on the same machine, and a log that is kept. */
-import { existsSync, mkdtempSync, readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NetworkPoolOptions } from "../../apps/host-agent/src/network/pool.ts";
@@ -17,7 +17,12 @@ export interface LogLine {
 
 /** This test run's number: part of the names of what its tests make on the host. */
 const RUN = claim("run", 27, removeSlots);
-process.once("exit", () => unclaim("run", RUN));
+/** State directories of the pools that this process makes. */
+const STATE_DIRECTORIES = mkdtempSync(join(tmpdir(), "wrenn-network-"));
+process.once("exit", () => {
+  unclaim("run", RUN);
+  rmSync(STATE_DIRECTORIES, { recursive: true, force: true });
+});
 
 /** First slots of two platforms of tests, 50 slots each. Above those of a platform on the same machine. */
 export const FIRST_INDEX = 30_000 + 100 * RUN;
@@ -35,7 +40,7 @@ export function poolOptions(
     log.push({ level, fields: fields as Record<string, unknown>, message: message ?? "" });
   };
   return {
-    stateDirectory: mkdtempSync(join(tmpdir(), "wrenn-network-")),
+    stateDirectory: mkdtempSync(join(STATE_DIRECTORIES, "pool-")),
     firstIndex: FIRST_INDEX,
     count: 40,
     readyCount: 0,

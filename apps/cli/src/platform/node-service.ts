@@ -19,6 +19,8 @@ const STOP_DEADLINE_MS = 20_000;
 const READY_FD = 3;
 /** Records kept for the message of a failed start. */
 const LAST_RECORDS = 20;
+/** A line of a stack trace. */
+const STACK_FRAME = /^\s+(at |\.\.\. \d+ lines)/;
 
 export interface NodeServiceOptions {
   name: Exclude<ServiceName, "database">;
@@ -144,7 +146,8 @@ function startError(name: string, thrown: unknown, last: readonly LogRecord[]): 
   if (told !== undefined && isErrorCode(told["code"])) {
     return new WrennError(told["code"], told.msg, typeof told["hint"] === "string" ? { hint: told["hint"] } : {});
   }
-  const lines = last.slice(-8).map((record) => `\n  ${name} | ${formatRecord(record)}`);
+  const words = last.filter((record) => !STACK_FRAME.test(record.msg)); // what is wrong stands above the stack
+  const lines = words.slice(-8).map((record) => `\n  ${name} | ${formatRecord(record)}`);
   return new WrennError(error.code, `Cannot start the ${name}: ${error.message}${lines.join("")}`, {
     cause: error,
     hint: `See its log (./wrenn logs ${name}) and what this machine lacks (./wrenn doctor)`,

@@ -113,11 +113,13 @@ describe("Supervisor", () => {
     expect(await readFile(join(directory, "logs/control-plane.log"), "utf8")).toContain("port_in_use");
   });
 
-  it("shows the last lines of a process that crashes at its start", async () => {
-    const supervisor = await supervise('throw new Error("out of luck");');
-    await expect(supervisor.start(never())).rejects.toThrow(
-      /Cannot start the host-agent: exit status 1[^]*out of luck/,
-    );
+  it("shows what a process said that crashes at its start, not the stack below it", async () => {
+    const deep =
+      "const fail = (depth) => { if (depth === 0) throw new Error('out of luck'); fail(depth - 1); }; fail(12);";
+    const supervisor = await supervise(deep);
+    const started = supervisor.start(never());
+    await expect(started).rejects.toThrow(/Cannot start the host-agent: exit status 1[^]*out of luck/);
+    await expect(started).rejects.not.toThrow(/ at fail /);
   });
 
   it("gives up on a process that never gets ready", async () => {
