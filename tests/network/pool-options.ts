@@ -1,6 +1,5 @@
 /** Pools of tests: slots far above those of a platform on the same machine, and a log that is kept. */
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { NetworkPoolOptions } from "../../apps/host-agent/src/network/pool.ts";
 import type { Inventory, Kind } from "../leaks/index.ts";
@@ -17,8 +16,10 @@ export interface LogLine {
 
 /** This test run's number: part of the names of what its tests make on the host. */
 const RUN = claim("run", 27, removeSlots);
-/** State directories of the pools that this process makes. */
-const STATE_DIRECTORIES = mkdtempSync(join(tmpdir(), "wrenn-network-"));
+/** State directories of the pools that this run makes. A run that was killed leaves them to the next of its number. */
+const STATE_DIRECTORIES = `/run/wrenn-tests/run-${RUN}.state`;
+rmSync(STATE_DIRECTORIES, { recursive: true, force: true });
+mkdirSync(STATE_DIRECTORIES, { recursive: true });
 process.once("exit", () => {
   unclaim("run", RUN);
   rmSync(STATE_DIRECTORIES, { recursive: true, force: true });
