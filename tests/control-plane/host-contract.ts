@@ -96,9 +96,12 @@ export function describeHostContract(name: string, start: () => Promise<HostUnde
 
     it("pauses and resumes by incarnations that only grow, and repeats are success", async () => {
       const { id } = await create();
-      await expect(agent.pauseSandbox(id, 2)).rejects.toEqual(refused("stale_incarnation"));
-      expect((await agent.pauseSandbox(id, 1)).sandbox).toMatchObject({ state: SandboxState.PAUSED, resumable: true });
-      expect((await agent.pauseSandbox(id, 1)).sandbox).toMatchObject({ state: SandboxState.PAUSED });
+      await expect(agent.pauseSandbox({ id, incarnation: 2n })).rejects.toEqual(refused("stale_incarnation"));
+      expect((await agent.pauseSandbox({ id, incarnation: 1n })).sandbox).toMatchObject({
+        state: SandboxState.PAUSED,
+        resumable: true,
+      });
+      expect((await agent.pauseSandbox({ id, incarnation: 1n })).sandbox).toMatchObject({ state: SandboxState.PAUSED });
       await expect(agent.setDeadline({ id, incarnation: 1n, deadline })).rejects.toEqual(refused("invalid_state"));
       await expect(agent.resumeSandbox({ id, incarnation: 1n, deadline })).rejects.toEqual(
         refused("stale_incarnation"),
@@ -111,7 +114,7 @@ export function describeHostContract(name: string, start: () => Promise<HostUnde
         state: SandboxState.RUNNING,
         incarnation: 2n,
       });
-      await expect(agent.pauseSandbox(id, 1)).rejects.toEqual(refused("stale_incarnation"));
+      await expect(agent.pauseSandbox({ id, incarnation: 1n })).rejects.toEqual(refused("stale_incarnation"));
       await expect(agent.setDeadline({ id, incarnation: 1n })).rejects.toEqual(refused("stale_incarnation"));
       await agent.destroySandbox(id);
     });
@@ -147,7 +150,7 @@ export function describeHostContract(name: string, start: () => Promise<HostUnde
       })().catch(() => undefined);
       await ready.promise;
       await create(id);
-      await agent.pauseSandbox(id, 1);
+      await agent.pauseSandbox({ id, incarnation: 1n });
       await agent.destroySandbox(id);
       await gone.promise;
       stop.abort();

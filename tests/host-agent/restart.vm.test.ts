@@ -110,7 +110,7 @@ async function durableSteps(): Promise<string[]> {
 async function life(id: string): Promise<void> {
   const sandbox = await host.create({ id });
   await host.shell(sandbox, "echo kept > /root/file; sync");
-  await host.client.pauseSandbox(id, 1);
+  await host.client.pauseSandbox({ id, incarnation: 1n });
   await host.client.resumeSandbox({ id, incarnation: 2n });
   await host.client.destroySandbox(id);
 }

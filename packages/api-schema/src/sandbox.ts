@@ -142,6 +142,28 @@ export type CreateHeaders = Static<typeof CreateHeaders>;
 export const SandboxParams = Type.Object({ id: Type.String({ maxLength: 128 }) });
 export type SandboxParams = Static<typeof SandboxParams>;
 
+export const PauseQuery = Type.Object(
+  {
+    memory: Type.Boolean({
+      default: true,
+      description: "`false` keeps only the disk, in the order in which the guest left it: the sandbox boots from it.",
+    }),
+  },
+  { additionalProperties: false },
+);
+export type PauseQuery = Static<typeof PauseQuery>;
+
+export const ResumeQuery = Type.Object(
+  {
+    memory: Type.Boolean({
+      default: true,
+      description: "`false` boots from the disk, also when the memory was kept or cannot be loaded here.",
+    }),
+  },
+  { additionalProperties: false },
+);
+export type ResumeQuery = Static<typeof ResumeQuery>;
+
 export const PageQuery = Type.Object(
   {
     limit: Type.Integer({

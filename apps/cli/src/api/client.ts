@@ -6,6 +6,8 @@ import {
   type CreateSnapshotRequest,
   type ForkSandboxRequest,
   type HealthResponse,
+  type PauseQuery,
+  type ResumeQuery,
   type Sandbox,
   type SnapshotCheck,
   type Template,
@@ -88,12 +90,14 @@ export class ApiClient {
     await this.#request("DELETE", sandboxPath(id), signal === undefined ? {} : { signal });
   }
 
-  async pauseSandbox(id: string, signal: AbortSignal): Promise<Sandbox> {
-    return await this.#json("POST", `${sandboxPath(id)}/pause`, { signal, deadlineMs: CREATE_DEADLINE_MS });
+  async pauseSandbox(id: string, { memory }: PauseQuery, signal: AbortSignal): Promise<Sandbox> {
+    const query = { memory: String(memory) };
+    return await this.#json("POST", `${sandboxPath(id)}/pause`, { query, signal, deadlineMs: CREATE_DEADLINE_MS });
   }
 
-  async resumeSandbox(id: string, signal: AbortSignal): Promise<Sandbox> {
-    return await this.#json("POST", `${sandboxPath(id)}/resume`, { signal, deadlineMs: CREATE_DEADLINE_MS });
+  async resumeSandbox(id: string, { memory }: ResumeQuery, signal: AbortSignal): Promise<Sandbox> {
+    const query = { memory: String(memory) };
+    return await this.#json("POST", `${sandboxPath(id)}/resume`, { query, signal, deadlineMs: CREATE_DEADLINE_MS });
   }
 
   /** Counts as activity: the idle timeout starts again. */

@@ -102,12 +102,8 @@ export class AgentClient {
     return await this.#call((c, o) => c.createSandbox(request, o), OPERATION_DEADLINE_MS, options);
   }
 
-  async pauseSandbox(id: string, incarnation: number, options?: AgentCallOptions) {
-    return await this.#call(
-      (c, o) => c.pauseSandbox({ id, incarnation: BigInt(incarnation) }, o),
-      OPERATION_DEADLINE_MS,
-      options,
-    );
+  async pauseSandbox(request: Parameters<Client<Service>["pauseSandbox"]>[0], options?: AgentCallOptions) {
+    return await this.#call((c, o) => c.pauseSandbox(request, o), OPERATION_DEADLINE_MS, options);
   }
 
   async resumeSandbox(request: Parameters<Client<Service>["resumeSandbox"]>[0], options?: AgentCallOptions) {

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { FastifyBaseLogger } from "fastify";
-import type { CreateSandboxRequest, ForkSandboxRequest } from "@wrenn/api-schema";
+import type { CreateSandboxRequest, ForkSandboxRequest, PauseQuery, ResumeQuery } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import type { hostagent } from "@wrenn/protocol";
 import type { AgentClient } from "../agent/agent-client.ts";
@@ -73,14 +73,14 @@ export class Lifecycle {
     return this.track(this.#fork(spec));
   }
 
-  /** Writes a running sandbox to disk. */
-  pause(row: SandboxRow, requestId: string): Promise<SandboxRow> {
-    return this.track(this.#pause(row, requestId));
+  /** Writes a running sandbox to disk, with its memory unless told. */
+  pause(row: SandboxRow, requestId: string, options: PauseQuery = { memory: true }): Promise<SandboxRow> {
+    return this.track(this.#pause(row, requestId, options));
   }
 
   /** Starts a paused sandbox again, or a failed one from its last layer. */
-  resume(row: SandboxRow, requestId: string): Promise<SandboxRow> {
-    return this.track(this.#resume(row, requestId));
+  resume(row: SandboxRow, requestId: string, options: ResumeQuery = { memory: true }): Promise<SandboxRow> {
+    return this.track(this.#resume(row, requestId, options));
   }
 
   /** Ends a sandbox in whatever state it is. */
@@ -230,10 +230,13 @@ export class Lifecycle {
     return new WrennError("conflict", `Cannot create sandbox ${row.id}: it was destroyed meanwhile`, { cause: error });
   }
 
-  async #pause(row: SandboxRow, requestId: string): Promise<SandboxRow> {
+  async #pause(row: SandboxRow, requestId: string, { memory }: PauseQuery): Promise<SandboxRow> {
     const pausing = await this.#begin(row, "pause", ["running"], { to: "pausing" });
     try {
-      const { stages } = await this.#agent.pauseSandbox(row.id, pausing.incarnation, { requestId });
+      const { stages } = await this.#agent.pauseSandbox(
+        { id: row.id, incarnation: BigInt(pausing.incarnation), diskOnly: !memory },
+        { requestId },
+      );
       this.#record("pause", pausing, requestId, stages);
     } catch (error) {
       return await this.#settle(pausing, "paused", error);
@@ -242,7 +245,7 @@ export class Lifecycle {
     return this.#expect(paused, "paused", "pause");
   }
 
-  async #resume(row: SandboxRow, requestId: string): Promise<SandboxRow> {
+  async #resume(row: SandboxRow, requestId: string, { memory }: ResumeQuery): Promise<SandboxRow> {
     const from: SandboxState[] = row.resumable ? ["paused", "failed"] : ["paused"];
     const resuming = await this.#begin(row, "resume", from, {
       to: "resuming",
@@ -251,7 +254,12 @@ export class Lifecycle {
     });
     try {
       const { stages } = await this.#agent.resumeSandbox(
-        { id: row.id, incarnation: BigInt(resuming.incarnation), deadline: deadlineOf({ ...resuming, end_at: null }) },
+        {
+          id: row.id,
+          incarnation: BigInt(resuming.incarnation),
+          deadline: deadlineOf({ ...resuming, end_at: null }),
+          cold: !memory,
+        },
         { requestId },
       );
       this.#record("resume", resuming, requestId, stages);
@@ -331,10 +339,13 @@ export class Lifecycle {
 
   /** One record per operation, with its stages. */
   #record(operation: string, row: SandboxRow, requestId: string, stages: readonly hostagent.Stage[]): void {
-    const timed = stages.map(({ name, durationMs, bytes }) => ({
+    const timed = stages.map(({ name, durationMs, bytes, pages }) => ({
       name,
       ms: durationMs,
       ...(bytes === 0n ? {} : { bytes: Number(bytes) }),
+      ...(Object.keys(pages).length === 0
+        ? {}
+        : { pages: Object.fromEntries(Object.entries(pages).map(([kind, count]) => [kind, Number(count)])) }),
     }));
     this.#log.info(
       { sandbox: row.id, incarnation: row.incarnation, operation, requestId, stages: timed },

@@ -73,7 +73,7 @@ export const sandboxOperations: Operations = {
     description: "Writes memory and disk, and answers when they are durable. A pause that fails leaves it running.",
     usesHost: true,
     errors: ["invalid_state", "conflict"],
-    request: { params },
+    request: { params, query: { memory: true } },
     answers: { 200: { description: "It is paused.", example: { ...SANDBOX_EXAMPLE, status: "paused" } } },
   },
   "POST /v1/sandboxes/:id/resume": {
@@ -83,7 +83,7 @@ export const sandboxOperations: Operations = {
     description: "It goes on where it was paused. A resume that fails leaves it paused.",
     usesHost: true,
     errors: ["invalid_state", "conflict", "incompatible_snapshot"],
-    request: { params },
+    request: { params, query: { memory: true } },
     answers: { 200: { description: "It runs.", example: SANDBOX_EXAMPLE } },
   },
   "POST /v1/sandboxes/:id/ping": {

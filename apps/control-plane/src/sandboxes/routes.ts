@@ -8,6 +8,8 @@ import {
   IDEMPOTENT_REPLAY_HEADER,
   ListSandboxesQuery,
   NEXT_CURSOR_HEADER,
+  PauseQuery,
+  ResumeQuery,
   Sandbox,
   SandboxParams,
   SetTimeoutRequest,
@@ -83,17 +85,17 @@ export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = 
 
   app.post(
     "/sandboxes/:id/pause",
-    { schema: { params: SandboxParams, response: { 200: Sandbox } } },
+    { schema: { params: SandboxParams, querystring: PauseQuery, response: { 200: Sandbox } } },
     async (request) => {
-      return viewOf(await lifecycle.pause(await findSandbox(sandboxes, request), request.id));
+      return viewOf(await lifecycle.pause(await findSandbox(sandboxes, request), request.id, request.query));
     },
   );
 
   app.post(
     "/sandboxes/:id/resume",
-    { schema: { params: SandboxParams, response: { 200: Sandbox } } },
+    { schema: { params: SandboxParams, querystring: ResumeQuery, response: { 200: Sandbox } } },
     async (request) => {
-      return viewOf(await lifecycle.resume(await findSandbox(sandboxes, request), request.id));
+      return viewOf(await lifecycle.resume(await findSandbox(sandboxes, request), request.id, request.query));
     },
   );
 

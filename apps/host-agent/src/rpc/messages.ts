@@ -44,7 +44,12 @@ export function sandboxMessage(sandbox: SandboxView, gone = false): hostagent.Sa
 }
 
 export function stageMessages(stages: readonly Stage[]): MessageInitShape<typeof hostagent.StageSchema>[] {
-  return stages.map(({ name, durationMs, bytes }) => ({ name, durationMs, bytes: BigInt(bytes) }));
+  return stages.map(({ name, durationMs, bytes, pages = {} }) => ({
+    name,
+    durationMs,
+    bytes: BigInt(bytes),
+    pages: Object.fromEntries(Object.entries(pages).map(([kind, count]) => [kind, BigInt(count)])),
+  }));
 }
 
 export function metricsMessage(

@@ -63,18 +63,20 @@ export function sandboxService(
     destroySandbox: ({ id, incarnation }) =>
       mapped(async () => ({ stages: stageMessages(await manager.destroy(checkedId(id), Number(incarnation))) })),
 
-    pauseSandbox: ({ id, incarnation }) =>
+    pauseSandbox: ({ id, incarnation, diskOnly }) =>
       mapped(async () => {
-        const { sandbox, stages } = await manager.pause(checkedId(id), incarnationOf(incarnation));
+        const options = { memory: !diskOnly };
+        const { sandbox, stages } = await manager.pause(checkedId(id), incarnationOf(incarnation), options);
         return { sandbox: sandboxMessage(sandbox), stages: stageMessages(stages) };
       }),
 
-    resumeSandbox: ({ id, incarnation, deadline }) =>
+    resumeSandbox: ({ id, incarnation, deadline, cold }) =>
       mapped(async () => {
         const { sandbox, stages } = await manager.resume(
           checkedId(id),
           incarnationOf(incarnation),
           deadline === undefined ? undefined : deadlineOf(deadline),
+          { memory: !cold },
         );
         return { sandbox: sandboxMessage(sandbox), stages: stageMessages(stages) };
       }),

@@ -4,21 +4,21 @@
  * a byte budget, never removed while a sandbox builds on it.
  */
 import { createHash, randomUUID } from "node:crypto";
-import { chown, mkdir, open, readdir, realpath, stat, utimes } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { chown, mkdir, readdir, realpath, stat, utimes } from "node:fs/promises";
+import { join } from "node:path";
 import type { Logger } from "pino";
 import { remove } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import type { GuestManifest, GuestTemplate } from "@wrenn/guest";
 import type { DiskStore } from "../disk/disk-store.ts";
-import { GuestAgent } from "../envd/guest-agent.ts";
+import type { GuestAgent } from "../envd/guest-agent.ts";
 import { runInGuest } from "../envd/run-in-guest.ts";
-import { GUEST_MAC_ADDRESS, type NetworkPool } from "../network/network.ts";
-import { beginLayer, commitLayer, describeWholeMemory } from "../snapshot/commit-layer.ts";
-import { headerPathOf, memoryPathOf, openLayer, SNAPSHOT_FORMAT, statePathOf, type Layer } from "../snapshot/layer.ts";
+import type { NetworkPool } from "../network/network.ts";
+import { openLayer, SNAPSHOT_FORMAT, type Layer } from "../snapshot/layer.ts";
 import type { Pager } from "../pager/pager.ts";
 import { stopLeftover } from "../vmm/shim.ts";
 import type { Vmm } from "../vmm/vmm.ts";
+import { bootLayer } from "./boot-layer.ts";
 import { KeyedMutex } from "./keyed-mutex.ts";
 import type { Resources } from "./record.ts";
 
@@ -130,72 +130,31 @@ export class GoldenStore {
   async #build(key: string, template: GuestTemplate, resources: Resources, signal: AbortSignal): Promise<Layer> {
     const { vmm, pager, network, disks, manifest, log } = this.#options;
     const startedAt = performance.now();
-    const temporary = await beginLayer(this.#root, key);
-    const supervisionDirectory = join(temporary, SUPERVISION);
-    const vmDirectory = join(temporary, "vm");
+    // Beside the layer, for it is no part of it; named like what a crash leaves half-built.
+    const work = join(this.#root, `tmp.${key}.vm`);
+    const place = { supervisionDirectory: join(work, SUPERVISION), vmDirectory: join(work, "vm") };
     const slot = await network.acquire(key, signal);
     await using cleanup = new AsyncDisposableStack();
     cleanup.defer(() => network.release(slot));
-    cleanup.defer(() => remove(temporary, "golden.abandon"));
-    await mkdir(supervisionDirectory, { mode: 0o700 });
-    await mkdir(vmDirectory, { mode: 0o700 });
-    await chown(vmDirectory, slot.uid, slot.uid);
-    const memoryPath = memoryPathOf(temporary);
-    await makeMemoryFile(memoryPath, resources.memoryMib * MIB, slot.uid);
-    const base = { path: template.rootfsPath, format: "raw", backingPaths: [] } as const;
-    const disk = await disks.create(
-      { id: "disk", directory: temporary, base, sizeBytes: resources.diskMib * MIB, uid: slot.uid },
-      signal,
-    );
-    const vm = await vmm.boot(
+    cleanup.defer(() => remove(work, "golden.abandon"));
+    await remove(work, "golden.begin");
+    await mkdir(place.supervisionDirectory, { recursive: true, mode: 0o700 });
+    await mkdir(place.vmDirectory, { mode: 0o700 });
+    await chown(place.vmDirectory, slot.uid, slot.uid);
+    const layer = await bootLayer(
       {
+        buildId: key,
+        parent: this.#root,
+        base: { path: template.rootfsPath, format: "raw", backingPaths: [] },
+        resources,
+        compatibility: this.compatibility,
         // Two platforms on one machine may prepare the same snapshot at once.
-        name: `${key}.${randomUUID().slice(0, 8)}`,
-        directory: vmDirectory,
-        supervisionDirectory,
-        networkNamespace: slot.namespacePath,
-        tapName: slot.tapName,
-        macAddress: GUEST_MAC_ADDRESS,
-        uid: slot.uid,
-        diskPath: disk.path,
-        diskBackingPaths: disk.backingPaths,
-        shape: { vcpus: resources.vcpus, memoryMib: resources.memoryMib },
-        kernelPath: manifest.kernelPath,
-        initramfsPath: manifest.initramfsPath,
-        kernelArguments: manifest.kernelArguments,
-        memoryPath,
+        place: { vmName: `${key}.${randomUUID().slice(0, 8)}`, slot, ...place },
+        prepare: (guest) => prepareGuest(guest, template, resources, signal),
       },
+      { vmm, pager, disks, manifest },
       signal,
     );
-    cleanup.defer(async () => void (await vm.stop()));
-    const guest = new GuestAgent(slot.hostAddress, "");
-    cleanup.defer(() => guest.close());
-    const ended = vm.exited.then(() => {
-      throw new WrennError("internal", `Cannot boot the template ${template.name}: its VM ended`);
-    });
-    ended.catch(() => undefined);
-    await Promise.race([ended, prepareGuest(guest, template, resources, signal)]);
-    await vm.pause(signal);
-    await vm.flushDisk(signal);
-    const statePath = statePathOf(temporary);
-    const headerPath = headerPathOf(temporary);
-    await vm.capture({ buildId: key, statePath, memoryPath, headerPath, parent: undefined }, signal);
-    await guest.close();
-    await vm.stop();
-    await disks.lock({ path: disk.path, format: disk.format, backingPaths: disk.backingPaths });
-    await chown(memoryPath, 0, 0);
-    await Promise.all([remove(supervisionDirectory), remove(vmDirectory)]);
-    const final = join(this.#root, key);
-    const layer = await commitLayer({
-      temporary,
-      parent: this.#root,
-      buildId: key,
-      shape: { vcpus: resources.vcpus, memoryMib: resources.memoryMib },
-      compatibility: this.compatibility,
-      memory: await describeWholeMemory(temporary, final, key, pager, signal),
-      disk: { path: join(final, basename(disk.path)), format: disk.format, backingPaths: [...disk.backingPaths] },
-      diskFile: disk.path,
-    });
     log.info({
       operation: "golden.build",
       key,
@@ -213,7 +172,6 @@ async function prepareGuest(
   resources: Resources,
   signal: AbortSignal,
 ): Promise<void> {
-  await guest.waitUntilReady(signal);
   if (resources.diskMib * MIB > template.virtualBytes) {
     const { exitCode, output } = await runInGuest(guest, ["resize2fs", "/dev/vda"], "root", signal);
     if (exitCode !== 0)
@@ -221,16 +179,6 @@ async function prepareGuest(
   }
   for (const argv of WARM_UP) await runInGuest(guest, argv, template.defaultUser, signal).catch(() => undefined);
   await runInGuest(guest, ["/bin/sync"], "root", signal);
-}
-
-async function makeMemoryFile(path: string, bytes: number, uid: number): Promise<void> {
-  const file = await open(path, "wx", 0o600);
-  try {
-    await file.truncate(bytes);
-    await file.chown(uid, uid);
-  } finally {
-    await file.close();
-  }
 }
 
 async function allocatedBytes(directory: string): Promise<number> {

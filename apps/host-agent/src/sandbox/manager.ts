@@ -14,7 +14,7 @@ import { pause, type PauseOptions } from "./pause.ts";
 import type { Deadline } from "./record.ts";
 import { detach, recover } from "./recovery.ts";
 import { Registry } from "./registry.ts";
-import { resume } from "./resume.ts";
+import { resume, type ResumeOptions } from "./resume.ts";
 import type { Stage } from "./stages.ts";
 
 export type { CreateRequest, ManagerOptions, SandboxView } from "./entry.ts";
@@ -57,8 +57,13 @@ export class SandboxManager {
     return await holdPresentLayer(this.#registry, id, incarnation);
   }
 
-  async resume(id: string, incarnation: number, deadline: Deadline | undefined): Promise<OperationResult> {
-    return await resume(this.#registry, id, incarnation, deadline);
+  async resume(
+    id: string,
+    incarnation: number,
+    deadline: Deadline | undefined,
+    options?: ResumeOptions,
+  ): Promise<OperationResult> {
+    return await resume(this.#registry, id, incarnation, deadline, options);
   }
 
   /** @param incarnation 0: whichever there is */

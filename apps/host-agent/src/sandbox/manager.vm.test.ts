@@ -25,8 +25,9 @@ async function run(
   sandbox: SandboxView,
   argv: readonly [string, ...string[]],
   user = "",
+  manager = host.manager,
 ): Promise<{ exitCode: number; output: string }> {
-  using lease = host.manager.use(sandbox.id, sandbox.incarnation);
+  using lease = manager.use(sandbox.id, sandbox.incarnation);
   return await runInGuest(lease.agent, argv, user, signal());
 }
 
@@ -217,9 +218,9 @@ describe("a new agent", () => {
       "paused",
       "failed",
     ]);
-    host = second;
-    expect((await run(kept.sandbox, ["/bin/echo", "still here"])).output).toBe("still here\n");
-    const resumed = await second.manager.resume(paused.sandbox.id, 2, undefined);
-    expect((await run(resumed.sandbox, ["/bin/echo", "back"])).output).toBe("back\n");
+    const { manager } = second;
+    expect((await run(kept.sandbox, ["/bin/echo", "still here"], "", manager)).output).toBe("still here\n");
+    const resumed = await manager.resume(paused.sandbox.id, 2, undefined);
+    expect((await run(resumed.sandbox, ["/bin/echo", "back"], "", manager)).output).toBe("back\n");
   });
 });

@@ -1,7 +1,11 @@
-/** resume: a guest from the last committed layer, under the next incarnation. A failure leaves it paused. */
+/**
+ * resume: a guest from the last committed layer, under the next incarnation: with its memory, or booted from
+ * its disk. A failure leaves it paused, and as it was.
+ */
 import { join } from "node:path";
 import { WrennError } from "@wrenn/errors";
 import { checkCompatibility, openLayer } from "../snapshot/layer.ts";
+import { bootFromDisk } from "./cold-boot.ts";
 import { START_DEADLINE_MS } from "./create.ts";
 import { abandoned, staleIncarnation, touch, viewOf, type Entry, type OperationResult } from "./entry.ts";
 import { followExit } from "./exits.ts";
@@ -10,12 +14,18 @@ import type { Deadline } from "./record.ts";
 import type { Registry } from "./registry.ts";
 import { Stages } from "./stages.ts";
 
+export interface ResumeOptions {
+  /** False: the sandbox boots from its disk, also when its memory was kept. */
+  memory?: boolean;
+}
+
 /** Starts a paused (or failed, but resumable) sandbox again, under its next incarnation. */
 export async function resume(
   registry: Registry,
   id: string,
   incarnation: number,
   deadline: Deadline | undefined,
+  options: ResumeOptions = {},
 ): Promise<OperationResult> {
   const entry = registry.entry(id);
   return await registry.locked(id, async () => {
@@ -29,7 +39,7 @@ export async function resume(
     if (incarnation <= record.incarnation) throw staleIncarnation(record, incarnation);
     const stages = new Stages();
     try {
-      await start(registry, entry, record.layer, incarnation, deadline, stages);
+      await start(registry, entry, record.layer, { incarnation, deadline, ...options }, stages);
     } catch (error) {
       registry.logOperation("resume", record, stages, error);
       throw abandoned(entry, error);
@@ -43,14 +53,14 @@ async function start(
   registry: Registry,
   entry: Entry,
   layerId: string,
-  incarnation: number,
-  deadline: Deadline | undefined,
+  { incarnation, deadline, memory = true }: ResumeOptions & { incarnation: number; deadline: Deadline | undefined },
   stages: Stages,
 ): Promise<void> {
   const { record } = entry;
   const { lifecycle, options } = registry;
   const layer = await openLayer(join(options.records.paths(record.id).layers, layerId));
-  checkCompatibility(layer, options.golden.compatibility);
+  const cold = !memory || layer.meta.memory === undefined;
+  if (!cold) checkCompatibility(layer, options.golden.compatibility);
   await registry.assertRoom(entry);
   const signal = AbortSignal.any([entry.abandon.signal, AbortSignal.timeout(START_DEADLINE_MS)]);
   record.incarnation = incarnation;
@@ -58,7 +68,9 @@ async function start(
   await registry.enter(entry, "resuming");
   try {
     if (record.slotIndex !== undefined) await lifecycle.tearDown(record, undefined); // it failed, and so did that
-    entry.guest = await lifecycle.start(record, layer, stages, signal);
+    const from = cold ? await stages.time("boot", () => bootFromDisk(registry, entry, layer, signal)) : layer;
+    entry.guest = await lifecycle.start(record, from, stages, signal);
+    record.layer = from.meta.buildId;
     touch(entry);
     await registry.enter(entry, "running");
     followExit(registry, entry, entry.guest);

@@ -50,7 +50,7 @@ async function rewriteLast(registry: Registry, entry: Entry, stages: Stages): Pr
   const { record } = entry;
   const from = await lastLayer(registry, entry);
   const paths = records.paths(record.id);
-  const kind = from && rewriteDue(from, ownDisksOf(from, paths.disks).length);
+  const kind = from && rewriteDue(from, ownDisksOf(from, paths.root).length);
   // A running VM maps the image that a flattened memory would replace.
   if (from === undefined || kind === undefined || (kind === "flatten" && record.state !== "paused")) return undefined;
   const buildId = newBuildId();
@@ -66,7 +66,7 @@ async function rewriteLast(registry: Registry, entry: Entry, stages: Stages): Pr
     const rewrite = kind === "flatten" ? flattenLayer : collapseLayer;
     const to = await stages.time(
       kind,
-      () => rewrite(from, target, foreignBaseOf(from, paths.disks), { pager, disks }, signal),
+      () => rewrite(from, target, foreignBaseOf(from, paths.root), { pager, disks }, signal),
       ({ meta }) => meta.memory?.dataBytes ?? 0,
     );
     return { kind, from, to, held };

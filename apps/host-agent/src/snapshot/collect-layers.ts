@@ -7,7 +7,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { remove } from "@wrenn/effects";
 import { filesOf } from "./layer-leases.ts";
-import { memoryPathOf, type Layer } from "./layer.ts";
+import type { Layer } from "./layer.ts";
 
 export interface CollectOptions {
   /** Directory of layers, one entry each. */
@@ -26,7 +26,7 @@ export async function collectLayers({ layers, disks, keep, inUse }: CollectOptio
   const removed: string[] = [];
   for (const name of await entriesOf(layers)) {
     const directory = join(layers, name);
-    if (needed.has(directory) || needed.has(memoryPathOf(directory))) continue;
+    if ([...needed].some((path) => path === directory || path.startsWith(`${directory}/`))) continue;
     await remove(directory, "collect.layer");
     removed.push(directory);
   }

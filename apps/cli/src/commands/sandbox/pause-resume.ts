@@ -1,21 +1,23 @@
 import { defineCommand } from "../../define-command.ts";
 
-export const pauseCommand = defineCommand({
+export const pauseCommand = defineCommand<{ diskOnly?: boolean }>({
   name: "pause",
   summary: "Write a sandbox's memory and disk away and stop it",
   arguments: [{ syntax: "<id>", description: "the sandbox" }],
-  async run({ connect, output, signal }, [id = ""]) {
-    const sandbox = await (await connect()).pauseSandbox(id, signal);
+  options: [{ flags: "--disk-only", description: "without its memory: it boots anew when it is resumed" }],
+  async run({ connect, output, signal }, [id = ""], { diskOnly = false }) {
+    const sandbox = await (await connect()).pauseSandbox(id, { memory: !diskOnly }, signal);
     output.result(sandbox, () => `${sandbox.id} is ${sandbox.status}`);
   },
 });
 
-export const resumeCommand = defineCommand({
+export const resumeCommand = defineCommand<{ cold?: boolean }>({
   name: "resume",
   summary: "Let a paused sandbox go on",
   arguments: [{ syntax: "<id>", description: "the sandbox" }],
-  async run({ connect, output, signal }, [id = ""]) {
-    const sandbox = await (await connect()).resumeSandbox(id, signal);
+  options: [{ flags: "--cold", description: "boot it from its disk, without what was in memory" }],
+  async run({ connect, output, signal }, [id = ""], { cold = false }) {
+    const sandbox = await (await connect()).resumeSandbox(id, { memory: !cold }, signal);
     output.result(sandbox, () => `${sandbox.id} is ${sandbox.status}`);
   },
 });

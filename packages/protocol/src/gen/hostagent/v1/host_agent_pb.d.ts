@@ -59,6 +59,13 @@ export declare type Stage = Message<"hostagent.v1.Stage"> & {
    * @generated from field: uint64 bytes = 3;
    */
   bytes: bigint;
+
+  /**
+   * Pages of memory by what became of them or where they came from; only of stages that move pages.
+   *
+   * @generated from field: map<string, uint64> pages = 4;
+   */
+  pages: { [key: string]: bigint };
 };
 
 /**
@@ -513,6 +520,13 @@ export declare type PauseSandboxRequest = Message<"hostagent.v1.PauseSandboxRequ
    * @generated from field: uint64 incarnation = 2;
    */
   incarnation: bigint;
+
+  /**
+   * Keeps only the disk: the sandbox boots from it when it is resumed.
+   *
+   * @generated from field: bool disk_only = 3;
+   */
+  diskOnly: boolean;
 };
 
 /**
@@ -562,6 +576,13 @@ export declare type ResumeSandboxRequest = Message<"hostagent.v1.ResumeSandboxRe
    * @generated from field: hostagent.v1.Deadline deadline = 3;
    */
   deadline?: Deadline | undefined;
+
+  /**
+   * Boots from the disk, also when the memory was kept.
+   *
+   * @generated from field: bool cold = 4;
+   */
+  cold: boolean;
 };
 
 /**
