@@ -861,6 +861,10 @@ export interface Operations {
       path: {
         id: string;
       };
+      query?: {
+        /** `false` keeps only the disk, in the order in which the guest left it: the sandbox boots from it. */
+        memory?: boolean;
+      };
     };
     answer: Sandbox;
   };
@@ -869,6 +873,10 @@ export interface Operations {
     input: {
       path: {
         id: string;
+      };
+      query?: {
+        /** `false` boots from the disk, also when the memory was kept or cannot be loaded here. */
+        memory?: boolean;
       };
     };
     answer: Sandbox;
