@@ -6,7 +6,9 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { get, type IncomingMessage } from "node:http";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import type { Readable } from "node:stream";
 import { createInterface } from "node:readline";
 import { hostagent } from "@wrenn/protocol";
@@ -127,6 +129,19 @@ export class AgentHost {
         throw new Error(`exit ${event.event.value.exitCode}: ${output}`);
     }
     return output.trim();
+  }
+
+  /** `GET` of a plain HTTP path of the agent. */
+  async text(path: string): Promise<string> {
+    const token = await readFile(join(this.directory, "secrets/agent-token"), "utf8");
+    const request = get({
+      socketPath: join(this.directory, "run/host-agent.sock"),
+      path,
+      headers: { authorization: `Bearer ${token}` },
+    });
+    const [response] = (await once(request, "response")) as [IncomingMessage];
+    if (response.statusCode !== 200) throw new Error(`${path}: ${response.statusCode}`);
+    return await text(response);
   }
 
   async get(id: string): Promise<hostagent.Sandbox | undefined> {

@@ -11,6 +11,8 @@ import { readGuestManifest } from "@wrenn/guest";
 import packageJson from "../package.json" with { type: "json" };
 import { MEMORY_GUARD_PATH, SHIM_PATH } from "./binaries.ts";
 import { parseConfig } from "./config.ts";
+import { startMetricsServer } from "./metrics/metrics-server.ts";
+import { Metrics } from "./metrics/metrics.ts";
 import { createNetworkPool } from "./network/pool.ts";
 import { discoverResolvers } from "./network/resolvers.ts";
 import { openPager } from "./pager/open-pager.ts";
@@ -86,15 +88,30 @@ async function main(): Promise<void> {
   reaper.start();
   await mkdir(dirname(config.socketPath), { recursive: true, mode: 0o700 });
   const host = hostService({ stateDirectory, version: packageJson.version, vmm, manifest, manager });
-  const server = await startRpcServer({ socketPath: config.socketPath, token, manager, host, log });
+  const metrics = new Metrics({
+    stateDirectory,
+    network,
+    states: () => manager.list().map(({ state }) => state),
+    running: () => manager.running(),
+  });
+  manager.events.on("operation", (operation) => metrics.observe(operation));
+  const metricsServer =
+    config.WRENN_METRICS_PORT === undefined ? undefined : await startMetricsServer(metrics, config.WRENN_METRICS_PORT);
+  const server = await startRpcServer({ socketPath: config.socketPath, token, manager, host, metrics, log });
   if (config.WRENN_READY_FD !== undefined)
     writeSync(config.WRENN_READY_FD, `${JSON.stringify({ ready: true, socket: config.socketPath })}\n`);
   log.info({ operation: "ready", socket: config.socketPath });
 
   log.info({ operation: "stopping", signal: await stopSignal() });
   reaper.stop();
+  metricsServer?.close().closeAllConnections();
   server.close();
   server.closeIdleConnections();
+  if (config.WRENN_ON_EXIT === "destroy") {
+    const all = manager.list().map(({ id }) => manager.destroy(id, 0, "the host agent was stopped"));
+    for (const result of await Promise.allSettled(all))
+      if (result.status === "rejected") log.error({ operation: "stopping", err: result.reason });
+  }
   // Sandboxes go on: the next agent adopts them. Long streams are cut, operations are waited for.
   const drained = Promise.all([manager.detach(), once(server, "close")]);
   const cut = setTimeout(() => server.closeAllConnections(), 2_000);

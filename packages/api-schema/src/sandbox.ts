@@ -75,6 +75,12 @@ export const Sandbox = Type.Object(
     last_active_at: Type.Optional(Timestamp("When it was last used.")),
     last_updated: Timestamp("When anything above last changed."),
     reason: Type.Optional(Type.String({ description: "Why the status is what it is." })),
+    health: Type.Optional(
+      Type.Enum(["responsive", "busy", "unresponsive"], {
+        description:
+          "Whether a running guest answers, when one sandbox is asked for: `busy` does not, but its vCPUs are at work; `unresponsive` does neither.",
+      }),
+    ),
   },
   { $id: "Sandbox" },
 );

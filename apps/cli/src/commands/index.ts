@@ -1,6 +1,7 @@
 /** Every command, in the order in which help lists them. */
 import type { CommandDefinition, CommandGroup } from "../define-command.ts";
 import { completionCommand } from "./completion.ts";
+import { debugGroup } from "./debug/index.ts";
 import { doctorCommand } from "./doctor.ts";
 import { downCommand } from "./down.ts";
 import { envCommand } from "./env.ts";
@@ -24,6 +25,7 @@ export const COMMANDS: readonly (CommandDefinition | CommandGroup)[] = [
   statusCommand,
   logsCommand,
   doctorCommand,
+  debugGroup,
   envCommand,
   completionCommand,
   testCommand,

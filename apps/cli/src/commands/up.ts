@@ -1,26 +1,42 @@
 import { once } from "node:events";
 import type { CommandContext } from "../define-command.ts";
+import { WrennError } from "@wrenn/errors";
 import { defineCommand } from "../define-command.ts";
 import type { SupervisorRecord } from "../platform/supervisor-record.ts";
 
-export const upCommand = defineCommand<{ detach?: boolean }>({
+export const upCommand = defineCommand<{ detach?: boolean; onExit?: "keep" | "destroy" }>({
   name: "up",
   summary: "Start the platform",
   description: [
     "Starts the platform: the database (PostgreSQL, embedded unless DATABASE_URL is set), the host agent and the control plane, each a process of its own that is started again when it dies. The first start builds the guest. Shows the logs until Ctrl-C stops it; with --detach returns as soon as it serves. Harmless when it runs already.",
   ],
-  options: [{ flags: "-d, --detach", description: "run in the background, return when ready" }],
+  options: [
+    { flags: "-d, --detach", description: "run in the background, return when ready" },
+    {
+      flags: "--on-exit <what>",
+      description:
+        "keep or destroy: what becomes of sandboxes at an orderly stop (default: keep); a crash always keeps them",
+      parse: parseOnExit,
+    },
+  ],
   examples: [
     ["wrenn up --detach", "start in the background"],
     ["WRENN_PORT=7790 WRENN_DIR=/srv/wrenn wrenn up", "a second platform beside the first"],
   ],
-  async run(context, _args, options) {
+  async run({ config, ...rest }, _args, options) {
+    const onExit = options.onExit === undefined ? {} : { WRENN_ON_EXIT: options.onExit };
+    const context = { ...rest, config: { ...config, env: { ...config.env, ...onExit } } };
     const { ensurePlatform } = await import("../platform/start-platform.ts");
     if (options.detach !== true) return await superviseHere(context);
     const { record, started } = await ensurePlatform(context);
     tell(context, record, started);
   },
 });
+
+function parseOnExit(text: string): "keep" | "destroy" {
+  if (text === "keep" || text === "destroy") return text;
+  throw new WrennError("invalid_request", `Cannot use --on-exit ${text}: keep or destroy`);
+}
 
 function tell({ output }: CommandContext, record: SupervisorRecord, started: boolean): void {
   output.result({ started, url: record.url, supervisor_pid: record.supervisor.pid }, () =>

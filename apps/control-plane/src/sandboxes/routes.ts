@@ -26,7 +26,7 @@ import { findSandbox, requireRunning } from "./find.ts";
 import { checkEnvs, checkResources, withLockedResources } from "./limits.ts";
 import type { SandboxStore } from "./sandbox-store.ts";
 import type { SandboxState } from "./state.ts";
-import { viewOf } from "./view.ts";
+import { viewOf, withHealth } from "./view.ts";
 
 export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (app, { services }) => {
   const { agent, hosts, lifecycle, sandboxes, templates } = services;
@@ -75,7 +75,12 @@ export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = 
   );
 
   app.get("/sandboxes/:id", { schema: { params: SandboxParams, response: { 200: Sandbox } } }, async (request) => {
-    return viewOf(await findSandbox(sandboxes, request));
+    const row = await findSandbox(sandboxes, request);
+    const observed =
+      row.state === "running"
+        ? await agent.getSandbox(row.id, { requestId: request.id }).catch(() => undefined) // it is extra
+        : undefined;
+    return withHealth(viewOf(row), observed);
   });
 
   app.delete("/sandboxes/:id", { schema: { params: SandboxParams } }, async (request, reply) => {

@@ -1,5 +1,6 @@
 /** A row as clients see it. */
 import type { Sandbox } from "@wrenn/api-schema";
+import { hostagent } from "@wrenn/protocol";
 import type { SandboxRow } from "../database/tables.ts";
 
 export function viewOf(row: SandboxRow): Sandbox {
@@ -21,4 +22,17 @@ export function viewOf(row: SandboxRow): Sandbox {
     last_updated: row.updated_at,
     ...(row.reason === null ? {} : { reason: row.reason }),
   };
+}
+
+const HEALTH = {
+  [hostagent.Health.UNSPECIFIED]: undefined,
+  [hostagent.Health.RESPONSIVE]: "responsive",
+  [hostagent.Health.BUSY]: "busy",
+  [hostagent.Health.UNRESPONSIVE]: "unresponsive",
+} as const;
+
+/** A running sandbox with what its host says of its guest, as far as the host says it. */
+export function withHealth(view: Sandbox, observed: hostagent.Sandbox | undefined): Sandbox {
+  const health = observed === undefined ? undefined : HEALTH[observed.health];
+  return health === undefined ? view : { ...view, health };
 }

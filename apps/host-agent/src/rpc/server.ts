@@ -13,11 +13,13 @@ import type { Logger } from "pino";
 import { remove } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import { hostagent } from "@wrenn/protocol";
+import type { Metrics } from "../metrics/metrics.ts";
 import { withRequest } from "../request-context.ts";
 import type { SandboxManager } from "../sandbox/manager.ts";
 import { handleByteStream, sendError } from "./byte-streams.ts";
 import { fileService } from "./file-service.ts";
 import type { HostService } from "./host-service.ts";
+import { handleReportRequest } from "./reports.ts";
 import { processService } from "./process-service.ts";
 import { sandboxService } from "./sandbox-service.ts";
 
@@ -26,12 +28,13 @@ export interface RpcServerOptions {
   token: string;
   manager: SandboxManager;
   host: HostService;
+  metrics: Metrics;
   log: Logger;
 }
 
 /** Listens; a socket that nobody answers on is a leftover and replaced. */
 export async function startRpcServer(options: RpcServerOptions): Promise<Server> {
-  const { socketPath, manager, host, log } = options;
+  const { socketPath, manager, host, metrics, log } = options;
   const routes = (router: ConnectRouter): unknown =>
     router.service(hostagent.HostAgentService, {
       ...host,
@@ -46,8 +49,11 @@ export async function startRpcServer(options: RpcServerOptions): Promise<Server>
       sendError(response, new WrennError("unauthorized", "The agent token is missing or wrong"));
       return;
     }
+    const handlePlain = async (): Promise<boolean> =>
+      (await handleByteStream(manager, request, response)) ||
+      (await handleReportRequest(manager, metrics, request, response));
     void withRequest(request, () =>
-      handleByteStream(manager, request, response).then(
+      handlePlain().then(
         (handled) => (handled ? undefined : handleRpc(request, response)),
         (error: unknown) => {
           log.error({ operation: "rpc", err: error });

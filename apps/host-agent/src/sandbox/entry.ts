@@ -7,6 +7,7 @@ import type { Pager } from "../pager/pager.ts";
 import type { LayerLeases } from "../snapshot/layer-leases.ts";
 import type { GoldenStore } from "./golden-store.ts";
 import type { LifecycleOptions, LiveGuest } from "./lifecycle.ts";
+import type { Slot } from "../network/network.ts";
 import type { Deadline, RecordStore, Resources, SandboxRecord } from "./record.ts";
 import type { Stage } from "./stages.ts";
 
@@ -38,6 +39,18 @@ export type Health = "responsive" | "busy" | "unresponsive";
 
 /** A sandbox as others see it. */
 export type SandboxView = Readonly<SandboxRecord & { health: Health }>;
+
+/** The live parts of a running sandbox, for those who measure. */
+export interface RunningSandbox {
+  id: string;
+  /** Process id of the VMM. */
+  pid: number;
+  slot: Slot;
+  diskPath: string;
+  /** Streams and transfers under way. */
+  uses: number;
+  health: Health;
+}
 
 /** What an operation answers. */
 export interface OperationResult {

@@ -4,20 +4,22 @@
  */
 import type { GuestAgent } from "../envd/guest-agent.ts";
 import { holdPresentLayer, type HeldLayer } from "./checkpoint.ts";
+import { readConsole } from "../vmm/shim.ts";
 import { create } from "./create.ts";
 import { destroy } from "./destroy.ts";
 import { DiskGuard } from "./disk-guard.ts";
 import { assertIncarnation, assertRunning, touch, viewOf } from "./entry.ts";
-import type { CreateRequest, ManagerOptions, OperationResult, SandboxView } from "./entry.ts";
+import type { CreateRequest, ManagerOptions, OperationResult, RunningSandbox, SandboxView } from "./entry.ts";
 import { HealthMonitor } from "./health.ts";
 import { pause, type PauseOptions } from "./pause.ts";
+import type { Operation } from "./operation-log.ts";
 import type { Deadline } from "./record.ts";
 import { detach, recover } from "./recovery.ts";
 import { Registry } from "./registry.ts";
 import { resume, type ResumeOptions } from "./resume.ts";
 import type { Stage } from "./stages.ts";
 
-export type { CreateRequest, ManagerOptions, SandboxView } from "./entry.ts";
+export type { CreateRequest, ManagerOptions, RunningSandbox, SandboxView } from "./entry.ts";
 
 export class SandboxManager {
   readonly #registry: Registry;
@@ -106,6 +108,29 @@ export class SandboxManager {
         touch(entry);
       },
     };
+  }
+
+  /** The sandboxes whose guests run, with what is needed to measure them. */
+  running(): RunningSandbox[] {
+    return this.#registry
+      .entries()
+      .flatMap(({ record, guest, uses, health }) =>
+        guest === undefined
+          ? []
+          : [{ id: record.id, pid: guest.vm.pid, slot: guest.slot, diskPath: record.disk?.path ?? "", uses, health }],
+      );
+  }
+
+  /** What was done to a sandbox, oldest first. @throws WrennError `not_found` */
+  async operations(id: string): Promise<Operation[]> {
+    const { record } = this.#registry.entry(id);
+    return await this.#registry.operations.read(this.#registry.options.records.paths(record.id).root);
+  }
+
+  /** Console output of the last VM: the older half and the newer one. @throws WrennError `not_found` */
+  async console(id: string): Promise<Buffer> {
+    const { record } = this.#registry.entry(id);
+    return await readConsole(this.#registry.options.records.paths(record.id).root);
   }
 
   /** Settles when the operations on a sandbox that were asked for before have ended. */

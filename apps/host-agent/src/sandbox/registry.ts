@@ -9,11 +9,13 @@ import { assertRoom } from "./admission.ts";
 import { newEntry, viewOf, type Entry, type ManagerOptions, type SandboxView } from "./entry.ts";
 import { KeyedMutex } from "./keyed-mutex.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import { OperationLog, type Operation } from "./operation-log.ts";
 import type { SandboxRecord, SandboxState } from "./record.ts";
 import type { Stages } from "./stages.ts";
 
 interface ManagerEvents {
   changed: [SandboxView, gone: boolean];
+  operation: [Operation];
 }
 
 export class Registry {
@@ -22,6 +24,7 @@ export class Registry {
   readonly events = new EventEmitter<ManagerEvents>();
   /** Aborted when this agent lets go of its sandboxes: ends what runs behind them. */
   readonly closing = new AbortController();
+  readonly operations = new OperationLog();
   readonly #entries = new Map<string, Entry>();
   readonly #mutex = new KeyedMutex();
 
@@ -100,10 +103,23 @@ export class Registry {
     this.events.emit("changed", viewOf(entry), true);
   }
 
-  logOperation(operation: string, { id, incarnation }: SandboxRecord, stages: Stages, error?: unknown): void {
-    const { log } = this.options;
-    const durationMs = stages.list.reduce((sum, stage) => sum + stage.durationMs, 0);
-    if (error === undefined) log.info({ operation, id, incarnation, durationMs, stages: stages.list });
-    else log.error({ operation, id, incarnation, durationMs, stages: stages.list, err: error });
+  /** Logs an operation that has ended, and keeps its record. */
+  logOperation(operation: string, { id, incarnation }: SandboxRecord, stages: Stages, thrown?: unknown): void {
+    const { log, records } = this.options;
+    const durationMs = Math.round(stages.list.reduce((sum, stage) => sum + stage.durationMs, 0) * 100) / 100;
+    const facts = { operation, incarnation, durationMs, stages: stages.list };
+    if (thrown === undefined) log.info({ ...facts, id });
+    else log.error({ ...facts, id, err: thrown });
+    const startedAt = new Date(Date.now() - durationMs).toISOString();
+    const error = thrown === undefined ? undefined : WrennError.from(thrown);
+    const ended = {
+      ...facts,
+      startedAt,
+      ...(error === undefined ? {} : { error: { code: error.code, message: error.message } }),
+    };
+    this.events.emit("operation", ended);
+    this.operations
+      .append(records.paths(id).root, ended)
+      .catch((cause: unknown) => log.warn({ operation: "operation-log", id, err: cause }));
   }
 }

@@ -178,6 +178,13 @@ export async function readExitRecord(supervisionDirectory: string): Promise<VmEx
   }
 }
 
+/** What is kept of a VM's console, as bytes that the guest chose; empty when it never wrote. */
+export async function readConsole(supervisionDirectory: string): Promise<Buffer> {
+  const newer = consolePath(supervisionDirectory);
+  const halves = [`${newer}.1`, newer].map((path) => readFile(path).catch(() => Buffer.alloc(0)));
+  return Buffer.concat(await Promise.all(halves));
+}
+
 /** The end of a VM's console, for error messages. */
 export async function lastConsoleLines(supervisionDirectory: string): Promise<string> {
   const text = await readFile(consolePath(supervisionDirectory), "latin1").catch(() => "");

@@ -5,6 +5,8 @@ import { execCommand } from "./exec.ts";
 import { forkCommand } from "./fork.ts";
 import { getCommand } from "./get.ts";
 import { listCommand } from "./list.ts";
+import { logsCommand } from "./logs.ts";
+import { operationsCommand } from "./operations.ts";
 import { pauseCommand, resumeCommand } from "./pause-resume.ts";
 import { rmCommand } from "./rm.ts";
 import { snapshotCommand } from "../template/create.ts";
@@ -22,6 +24,8 @@ export const sandboxGroup: CommandGroup = {
     resumeCommand,
     forkCommand,
     snapshotCommand,
+    logsCommand,
+    operationsCommand,
     rmCommand,
   ],
 };
