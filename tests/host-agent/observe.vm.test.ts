@@ -65,7 +65,7 @@ describe("what is kept of a sandbox", () => {
   it("shows its operations with their stages, and its console, also without an agent", async () => {
     const sandbox = await host.create();
     await host.shell(sandbox, "printf 'said \\033[31mthis\\n' > /dev/ttyS0; sleep 0.2");
-    await host.client.pauseSandbox(sandbox.id, 1);
+    await host.client.pauseSandbox({ id: sandbox.id, incarnation: 1n });
     expect(await host.text(`/sandboxes/${sandbox.id}/console`)).toContain("said \u001b[31mthis");
     await host.end();
     const operations = JSON.parse(await wrenn("sandbox", "operations", sandbox.id, "--json"));
