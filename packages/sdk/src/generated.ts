@@ -416,6 +416,8 @@ export type Sandbox = {
   last_updated: string;
   /** Why the status is what it is. */
   reason?: string;
+  /** Whether a running guest answers, when one sandbox is asked for: `busy` does not, but its vCPUs are at work; `unresponsive` does neither. */
+  health?: "responsive" | "busy" | "unresponsive";
 };
 
 export type SandboxMetrics = {
