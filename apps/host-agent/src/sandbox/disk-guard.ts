@@ -1,7 +1,7 @@
 /**
  * Pauses sandboxes before the state directory's file system is full: a full one breaks the disks of all
- * of them, and the agent's own records. The sandbox that writes the most goes first, and among those only
- * what can still be written away: a pause takes as much disk as the guest has changed memory.
+ * of them, and the agent's own records. Of those that write the one that writes the most goes first, unless it cannot
+ * be written away any more: a pause takes as much disk as the guest has changed memory.
  */
 import { stat } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
@@ -14,6 +14,8 @@ import type { Registry } from "./registry.ts";
 /** A guest writes a few hundred MiB in this time: less than any sensible reserve. */
 const INTERVAL_MS = 250;
 const MIB = 1024 * 1024;
+/** Growth in one interval from which on a guest is taken to write; what idles is left alone until half the reserve is gone. */
+const WRITING_BYTES = MIB;
 /** Device state, headers and records beside the memory. */
 const PAUSE_OVERHEAD_MIB = 16;
 export const LOW_DISK_REASON = "the host was short of disk";
@@ -49,7 +51,7 @@ export class DiskGuard {
     const { stateDirectory, reserves, log } = this.#registry.options;
     const availableMib = await readDiskAvailableMib(stateDirectory);
     if (availableMib >= reserves.diskMib * 2) return this.#sizes.clear(); // far away: nothing to compare yet
-    const writers = await this.#byGrowth();
+    const writers = await this.#byGrowth(availableMib < reserves.diskMib / 2 ? 1 : WRITING_BYTES);
     if (availableMib >= reserves.diskMib) return;
     for (const entry of writers) {
       const usage = await readProcessUsage(entry.guest?.vm.pid ?? 0);
@@ -66,8 +68,8 @@ export class DiskGuard {
     if (writers.length > 0) log.error({ operation: "disk-guard", availableMib, nobodyFits: true });
   }
 
-  /** The running sandboxes, those first whose disks have grown most since the last look. */
-  async #byGrowth(): Promise<Entry[]> {
+  /** The running sandboxes whose disks have grown by so many bytes since the last look, those first that grew most. */
+  async #byGrowth(leastBytes: number): Promise<Entry[]> {
     const running = this.#registry.entries().filter(({ record }) => record.state === "running");
     const sizes = new Map<Entry, number>();
     for (const entry of running) {
@@ -79,9 +81,9 @@ export class DiskGuard {
     }
     const growth = (entry: Entry): number => {
       const size = sizes.get(entry) ?? 0;
-      return size - (this.#sizes.get(entry) ?? 0);
+      return size - (this.#sizes.get(entry) ?? size);
     };
-    const sorted = running.toSorted((a, b) => growth(b) - growth(a));
+    const sorted = running.filter((entry) => growth(entry) >= leastBytes).toSorted((a, b) => growth(b) - growth(a));
     this.#sizes = sizes;
     return sorted;
   }

@@ -1,0 +1,167 @@
+/**
+ * A random storm: agent, shims, VMMs, control plane and database are killed with -9 while clients create, use,
+ * pause, resume and destroy. Afterwards everything is usable or can be destroyed, and nothing is left behind.
+ */
+import { readdir, readFile } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { startPlatform, type Platform } from "../first-light/platform.ts";
+import { leakGate } from "../leaks/gate.ts";
+
+const full = process.env["WRENN_TEST_FULL"] === "1";
+const STORM_MS = full ? 600_000 : 40_000;
+const SETTLE_MS = 180_000;
+const CLIENTS = 3;
+const BETWEEN_KILLS_MS = 2_500;
+
+leakGate();
+
+/** mulberry32: the same storm again from the same seed, as far as the machine allows. */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+interface Victim {
+  kind: string;
+  pid: number;
+}
+
+/** Everything of this platform that may be killed: its processes by their command lines. */
+async function victims(directory: string): Promise<Victim[]> {
+  const found: Victim[] = [];
+  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+    const argv = (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).split("\0");
+    const environment = await readFile(`/proc/${pid}/environ`, "latin1").catch(() => "");
+    const ours = environment.includes(`WRENN_DIR=${directory}\0`);
+    const kind =
+      argv.some((argument) => argument.endsWith("apps/host-agent/src/main.ts")) && ours
+        ? "agent"
+        : argv.some((argument) => argument.endsWith("apps/control-plane/src/main.ts")) && ours
+          ? "control plane"
+          : argv[1] === "run" && argv[2]?.startsWith(`${directory}/`)
+            ? "shim"
+            : argv[0]?.includes("qemu-system") && argv.some((argument) => argument.includes(`${directory}/`))
+              ? "vmm"
+              : argv[0]?.endsWith("/postgres") && argv.some((argument) => argument.startsWith(`${directory}/`))
+                ? "database"
+                : undefined;
+    if (kind !== undefined) found.push({ kind, pid: Number(pid) });
+  }
+  return found;
+}
+
+type Answer = Awaited<ReturnType<Platform["request"]>>;
+
+describe("a storm of kill -9", () => {
+  it(
+    "leaves everything usable or destroyed, and nothing behind",
+    async () => {
+      const seed = Number(process.env["WRENN_TEST_SEED"] ?? Date.now() % 1_000_000);
+      const random = randomFrom(seed);
+      const platform = await startPlatform({ WRENN_SLOT_FIRST: "25000", WRENN_RECONCILE_INTERVAL_SEC: "2" });
+      const killed: Record<string, number> = {};
+      const answers: Record<string, number> = {};
+      try {
+        const ask = async (method: string, path: string, body?: unknown): Promise<Answer | undefined> => {
+          const answer = await platform.request(method, path, body).catch(() => undefined);
+          const name = `${method} ${answer?.status ?? "cut"}`;
+          answers[name] = (answers[name] ?? 0) + 1;
+          return answer;
+        };
+        const end = Date.now() + STORM_MS;
+        const client = async (): Promise<void> => {
+          while (Date.now() < end) {
+            const created = await ask("POST", "/v1/sandboxes", { memory_mb: 128 });
+            const id = created?.body?.id;
+            if (id === undefined) {
+              await setTimeout(200);
+              continue;
+            }
+            const path = `/v1/sandboxes/${id}`;
+            for (let step = 0; step < 4 && Date.now() < end; step++) {
+              const dice = random();
+              if (dice < 0.5) await ask("POST", `${path}/exec`, { cmd: "echo", args: ["hi"] });
+              else if (dice < 0.75) await ask("POST", `${path}/pause`);
+              else await ask("POST", `${path}/resume`);
+            }
+            if (random() < 0.8) await ask("DELETE", path);
+          }
+        };
+        const killer = async (): Promise<void> => {
+          while (Date.now() < end) {
+            await setTimeout(BETWEEN_KILLS_MS * (0.5 + random()));
+            const all = await victims(platform.directory);
+            const kinds = [...new Set(all.map(({ kind }) => kind))].toSorted();
+            const kind = kinds[Math.floor(random() * kinds.length)];
+            const those = all.filter((victim) => victim.kind === kind);
+            const victim = those[Math.floor(random() * those.length)];
+            if (victim === undefined) continue;
+            try {
+              process.kill(victim.pid, "SIGKILL");
+              killed[victim.kind] = (killed[victim.kind] ?? 0) + 1;
+            } catch {
+              // it had ended by itself
+            }
+          }
+        };
+        await Promise.all([killer(), ...Array.from({ length: CLIENTS }, client)]);
+        const left = await settled(platform);
+        for (const { id, status } of left) await useOrFail(platform, id, status);
+        process.stderr.write(
+          `storm: ${JSON.stringify({ seed, killed, answers, left: left.map(({ status }) => status) })}\n`,
+        );
+        expect(Object.values(killed).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(
+          STORM_MS / BETWEEN_KILLS_MS / 4,
+        );
+        for (const { id } of left) expect((await platform.request("DELETE", `/v1/sandboxes/${id}`)).status).toBe(204);
+        expect(await readdir(`${platform.directory}/sandboxes`)).toEqual([]);
+      } catch (error) {
+        throw new Error(`seed ${seed}: ${String(error)}`, { cause: error });
+      } finally {
+        await platform.stop();
+      }
+    },
+    STORM_MS + SETTLE_MS + 240_000,
+  );
+});
+
+interface Row {
+  id: string;
+  status: string;
+}
+
+/** The sandboxes when the platform serves again and none of them is on its way. */
+async function settled(platform: Platform): Promise<Row[]> {
+  const deadline = Date.now() + SETTLE_MS;
+  let last = "nothing";
+  while (Date.now() < deadline) {
+    const answer = await platform
+      .request("GET", "/v1/sandboxes")
+      .catch((error: unknown) => void (last = String(error)));
+    if (answer?.status === 200) {
+      const rows = answer.body as Row[];
+      if (rows.every(({ status }) => ["running", "paused", "failed"].includes(status))) return rows;
+      last = JSON.stringify(rows);
+    }
+    await setTimeout(500);
+  }
+  throw new Error(`it did not settle: ${last}`);
+}
+
+/** A running one answers, a paused one resumes and answers; a failed one says why. */
+async function useOrFail(platform: Platform, id: string, status: string): Promise<void> {
+  const path = `/v1/sandboxes/${id}`;
+  if (status === "paused") await platform.request("POST", `${path}/resume`);
+  if (status !== "failed") {
+    const { body } = await platform.request("POST", `${path}/exec`, { cmd: "echo", args: ["usable"] });
+    if (body?.stdout === "usable\n") return;
+  }
+  const { body } = await platform.request("GET", path);
+  if (body?.status !== "failed" || !body.reason) throw new Error(`${id} was ${status}, and is ${JSON.stringify(body)}`);
+}
