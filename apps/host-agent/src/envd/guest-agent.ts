@@ -28,7 +28,8 @@ export interface GuestInit {
   machineId: string;
   accessToken: string;
   envVars: Record<string, string>;
-  defaultUser: string;
+  /** Absent: it stays as it is. */
+  defaultUser?: string;
   sandboxId: string;
   templateId: string;
   lifecycleID: string;

@@ -29,3 +29,12 @@ export function connectErrorOf(thrown: unknown): ConnectError {
   const detail = { desc: hostagent.ErrorDetailSchema, value: { code: error.code, hint: error.hint ?? "" } };
   return new ConnectError(error.message, CONNECT_CODE[error.code] ?? Code.Internal, undefined, [detail], error);
 }
+
+/** Does what a call asks for, with errors as Connect tells them. */
+export async function mapped<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw connectErrorOf(error);
+  }
+}

@@ -5,8 +5,11 @@ import { WrennError } from "@wrenn/errors";
 import { hostagent } from "@wrenn/protocol";
 import type { GuestMetrics } from "../envd/guest-agent.ts";
 import type { Deadline, Resources, SandboxState } from "../sandbox/record.ts";
+import type { ForkChild } from "../sandbox/fork.ts";
 import type { SandboxView } from "../sandbox/manager.ts";
 import type { Stage } from "../sandbox/stages.ts";
+
+const MAX_CHILDREN = 32;
 
 const { SandboxState: State, OnTimeout, Health } = hostagent;
 
@@ -98,6 +101,19 @@ export function checkedId(id: string): string {
       `Cannot use sandbox id ${JSON.stringify(id.slice(0, 80))}: "sb" and 20 characters a-z0-9`,
     );
   return id;
+}
+
+/** @throws WrennError `invalid_request` unless there are 1 to 32 with ids of their own */
+export function childrenOf(children: readonly hostagent.ForkSandboxRequest_Child[]): ForkChild[] {
+  const ids = new Set(children.map(({ id }) => checkedId(id)));
+  if (children.length < 1 || children.length > MAX_CHILDREN || ids.size < children.length)
+    throw new WrennError("invalid_request", `Cannot fork into ${children.length} sandboxes: 1 to ${MAX_CHILDREN}`);
+  return children.map(({ id, incarnation, deadline, accessToken }) => ({
+    id,
+    incarnation: incarnationOf(incarnation),
+    deadline: deadlineOf(deadline),
+    accessToken,
+  }));
 }
 
 export function incarnationOf(value: bigint): number {

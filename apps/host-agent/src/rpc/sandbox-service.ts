@@ -3,9 +3,10 @@ import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { hostagent } from "@wrenn/protocol";
 import type { SandboxManager, SandboxView } from "../sandbox/manager.ts";
-import { connectErrorOf } from "./errors.ts";
+import { mapped } from "./errors.ts";
 import {
   checkedId,
+  childrenOf,
   deadlineOf,
   incarnationOf,
   metricsMessage,
@@ -25,6 +26,7 @@ type SandboxMethods =
   | "destroySandbox"
   | "pauseSandbox"
   | "resumeSandbox"
+  | "forkSandbox"
   | "setSandboxDeadline"
   | "getSandboxMetrics"
   | "watchSandboxes";
@@ -81,6 +83,19 @@ export function sandboxService(
         return { sandbox: sandboxMessage(sandbox), stages: stageMessages(stages) };
       }),
 
+    forkSandbox: ({ id, incarnation, children }) =>
+      mapped(async () => {
+        const made = await manager.fork({
+          id: checkedId(id),
+          incarnation: incarnationOf(incarnation),
+          children: childrenOf(children),
+        });
+        return {
+          children: made.children.map((child) => sandboxMessage(child)),
+          stages: stageMessages(made.stages),
+        };
+      }),
+
     setSandboxDeadline: ({ id, incarnation, deadline }) =>
       mapped(async () => {
         const given = deadline === undefined ? undefined : deadlineOf(deadline);
@@ -126,13 +141,5 @@ async function* watchSandboxes(manager: SandboxManager, signal: AbortSignal): As
     clearInterval(timer);
     manager.events.off("changed", onChange);
     signal.removeEventListener("abort", onTick);
-  }
-}
-
-async function mapped<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw connectErrorOf(error);
   }
 }

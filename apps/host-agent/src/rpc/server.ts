@@ -22,6 +22,7 @@ import type { HostService } from "./host-service.ts";
 import { handleReportRequest } from "./reports.ts";
 import { processService } from "./process-service.ts";
 import { sandboxService } from "./sandbox-service.ts";
+import { templateService } from "./template-service.ts";
 
 export interface RpcServerOptions {
   socketPath: string;
@@ -39,6 +40,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<Server>
     router.service(hostagent.HostAgentService, {
       ...host,
       ...sandboxService(manager),
+      ...templateService(manager),
       ...processService(manager),
       ...fileService(manager),
     });

@@ -1,9 +1,13 @@
-/** create: a clone of the golden snapshot, running when this settles; undone whole when a step fails. */
+/**
+ * create: a clone of the golden snapshot, or of a template that was made of a sandbox, running when this
+ * settles; undone whole when a step fails.
+ */
 import { WrennError } from "@wrenn/errors";
-import type { GuestTemplate } from "@wrenn/guest";
+import { beginFromLayer } from "./begin-from-layer.ts";
 import { abandoned, assertIncarnation, recordOf, viewOf } from "./entry.ts";
 import type { CreateRequest, Entry, OperationResult } from "./entry.ts";
 import { followExit } from "./exits.ts";
+import type { LiveGuest } from "./lifecycle.ts";
 import type { Registry } from "./registry.ts";
 import { Stages, type Stage } from "./stages.ts";
 
@@ -18,30 +22,41 @@ export async function create(registry: Registry, request: CreateRequest): Promis
     const stages = (await existing.creation) ?? [];
     return { sandbox: viewOf(registry.entry(request.id)), stages };
   }
-  const template = registry.template(request.templateBuildId);
-  if (template === undefined) {
-    throw new WrennError(
-      "not_found",
-      `Cannot create ${request.id}: this host has no template build ${request.templateBuildId}`,
-    );
-  }
-  const entry = registry.add(recordOf(request, registry.options.golden.keyOf(template, request.resources)));
-  entry.creation = registry.locked(request.id, () => start(registry, entry, template));
+  const entry = registry.add(recordOf(request, goldenKeyOf(registry, request)));
+  entry.creation = registry.locked(request.id, () => start(registry, entry));
   const stages = await entry.creation;
   return { sandbox: viewOf(entry), stages };
 }
 
-async function start(registry: Registry, entry: Entry, template: GuestTemplate): Promise<Stage[]> {
+/**
+ * Undefined when the template was made of a sandbox.
+ * @throws WrennError `not_found` when this host does not have it, `invalid_request` when it is another machine
+ */
+function goldenKeyOf(registry: Registry, { id, templateBuildId, resources }: CreateRequest): string | undefined {
+  const { golden, builds } = registry.options;
+  const template = registry.template(templateBuildId);
+  if (template !== undefined) return golden.keyOf(template, resources);
+  const locked = builds.find(templateBuildId)?.resources;
+  if (locked === undefined)
+    throw new WrennError("not_found", `Cannot create ${id}: this host has no template build ${templateBuildId}`);
+  const { vcpus, memoryMib, diskMib } = resources;
+  if (vcpus !== locked.vcpus || memoryMib !== locked.memoryMib || diskMib !== locked.diskMib) {
+    throw new WrennError("invalid_request", `Cannot create ${id}: its template is the snapshot of another machine`, {
+      hint: `It has ${locked.vcpus} vCPUs, ${locked.memoryMib} MiB of memory and a disk of ${locked.diskMib} MiB`,
+    });
+  }
+  return undefined;
+}
+
+async function start(registry: Registry, entry: Entry): Promise<Stage[]> {
   const { record } = entry;
-  const { lifecycle, options } = registry;
+  const { options } = registry;
   const stages = new Stages();
   const signal = AbortSignal.any([entry.abandon.signal, AbortSignal.timeout(START_DEADLINE_MS)]);
   try {
     await registry.assertRoom(entry);
     await options.records.write(record);
-    const golden = await stages.time("golden", () => options.golden.ensure(template, record.resources));
-    signal.throwIfAborted();
-    entry.guest = await lifecycle.start(record, golden, stages, signal);
+    entry.guest = await startGuest(registry, entry, stages, signal);
     await registry.enter(entry, "running");
     followExit(registry, entry, entry.guest);
   } catch (error) {
@@ -54,4 +69,20 @@ async function start(registry: Registry, entry: Entry, template: GuestTemplate):
   }
   registry.logOperation("create", record, stages);
   return stages.list;
+}
+
+async function startGuest(registry: Registry, entry: Entry, stages: Stages, signal: AbortSignal): Promise<LiveGuest> {
+  const { record } = entry;
+  const { golden, builds, leases } = registry.options;
+  const template = registry.template(record.templateBuildId);
+  if (template !== undefined) {
+    const layer = await stages.time("golden", () => golden.ensure(template, record.resources));
+    signal.throwIfAborted();
+    return await registry.lifecycle.start(record, layer, stages, signal);
+  }
+  // Held first: from then on it stays, even if it is deleted now.
+  using _held = leases.holdPaths([builds.paths(record.templateBuildId).layers]);
+  if (builds.find(record.templateBuildId) === undefined)
+    throw new WrennError("not_found", `Cannot create ${record.id}: its template was deleted`);
+  return await beginFromLayer(registry, entry, await builds.layerOf(record.templateBuildId), stages, signal);
 }

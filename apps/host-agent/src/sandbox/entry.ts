@@ -4,7 +4,9 @@ import { WrennError } from "@wrenn/errors";
 import type { Logger } from "pino";
 import type { Reserves } from "./admission.ts";
 import type { Pager } from "../pager/pager.ts";
+import type { Retention } from "../retention/retention.ts";
 import type { LayerLeases } from "../snapshot/layer-leases.ts";
+import type { TemplateBuilds } from "../template/template-builds.ts";
 import type { GoldenStore } from "./golden-store.ts";
 import type { LifecycleOptions, LiveGuest } from "./lifecycle.ts";
 import type { Slot } from "../network/network.ts";
@@ -18,6 +20,8 @@ export interface ManagerOptions extends Omit<LifecycleOptions, "defaultUserOf"> 
   records: RecordStore;
   pager: Pager;
   leases: LayerLeases;
+  builds: TemplateBuilds;
+  retention: Retention;
   log: Logger;
   /** How often running guests are asked whether they are there. */
   healthIntervalMs: number;
@@ -85,7 +89,7 @@ export function newEntry(record: SandboxRecord): Entry {
   };
 }
 
-export function recordOf(request: CreateRequest, goldenKey: string): SandboxRecord {
+export function recordOf(request: CreateRequest, goldenKey: string | undefined): SandboxRecord {
   const now = new Date().toISOString();
   return {
     version: 1,

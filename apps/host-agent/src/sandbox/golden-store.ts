@@ -65,6 +65,10 @@ export class GoldenStore {
     return new GoldenStore(options, await realpath(root));
   }
 
+  get directory(): string {
+    return this.#root;
+  }
+
   /** What a captured state must match to be loaded here. */
   get compatibility(): Record<string, string> {
     return {

@@ -12,7 +12,7 @@ const ENTROPY_BYTES = 64;
 export async function runGuestHook(
   guest: GuestAgent,
   record: SandboxRecord,
-  defaultUser: string,
+  defaultUser: string | undefined,
   signal: AbortSignal,
 ): Promise<void> {
   await guest.init(
@@ -23,7 +23,7 @@ export async function runGuestHook(
       machineId: machineIdOf(record.id),
       accessToken: record.accessToken,
       envVars: record.envs,
-      defaultUser,
+      ...(defaultUser === undefined ? {} : { defaultUser }),
       sandboxId: record.id,
       templateId: record.templateBuildId,
       lifecycleID: `${record.id}.${record.incarnation}`,

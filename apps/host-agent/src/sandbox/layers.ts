@@ -126,9 +126,9 @@ export async function settlePendingLayer(registry: Registry, { record }: Entry):
   record.pendingLayer = undefined;
 }
 
-/** Removes what neither the sandbox's last layer, nor its running VM, nor any lease needs. */
+/** Removes what neither the sandbox's last layer, nor its running VM, nor anybody else needs. */
 export async function collect(registry: Registry, entry: Entry): Promise<void> {
-  const { records, leases, log } = registry.options;
+  const { records, retention, log } = registry.options;
   const { record } = entry;
   const { layers, disks } = records.paths(record.id);
   const last = await lastLayer(registry, entry);
@@ -139,7 +139,7 @@ export async function collect(registry: Registry, entry: Entry): Promise<void> {
     ...[disk, nextDisk].flatMap((used) => (used === undefined ? [] : [used.path, ...used.backingPaths])),
     ...(pendingLayer === undefined ? [] : [join(layers, pendingLayer), join(layers, `tmp.${pendingLayer}`)]),
   ];
-  const inUse = new Set([...running, ...leases.files()]);
+  const inUse = new Set([...running, ...(await retention.neededByOthers("sandboxes", record.id))]);
   const removed = await collectLayers({ layers, disks, keep: last === undefined ? [] : [last], inUse });
   if (removed.length > 0) log.debug({ operation: "collect", id: record.id, removed });
 }

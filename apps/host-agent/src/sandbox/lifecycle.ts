@@ -32,8 +32,8 @@ export interface LifecycleOptions {
   network: NetworkPool;
   disks: DiskStore;
   records: RecordStore;
-  /** User that commands run as unless told, by template build. */
-  readonly defaultUserOf: (templateBuildId: string) => string;
+  /** User that commands run as unless told, by template build; undefined: whom its memory says. */
+  readonly defaultUserOf: (templateBuildId: string) => string | undefined;
 }
 
 export class Lifecycle {

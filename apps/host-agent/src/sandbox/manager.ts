@@ -10,6 +10,7 @@ import { destroy } from "./destroy.ts";
 import { DiskGuard } from "./disk-guard.ts";
 import { assertIncarnation, assertRunning, touch, viewOf } from "./entry.ts";
 import type { CreateRequest, ManagerOptions, OperationResult, RunningSandbox, SandboxView } from "./entry.ts";
+import { fork, type ForkRequest } from "./fork.ts";
 import { HealthMonitor } from "./health.ts";
 import { pause, type PauseOptions } from "./pause.ts";
 import type { Operation } from "./operation-log.ts";
@@ -17,7 +18,9 @@ import type { Deadline } from "./record.ts";
 import { detach, recover } from "./recovery.ts";
 import { Registry } from "./registry.ts";
 import { resume, type ResumeOptions } from "./resume.ts";
+import { snapshot, type SnapshotRequest } from "./snapshot.ts";
 import type { Stage } from "./stages.ts";
+import { TemplateOperations } from "./template-operations.ts";
 
 export type { CreateRequest, ManagerOptions, RunningSandbox, SandboxView } from "./entry.ts";
 
@@ -26,10 +29,12 @@ export class SandboxManager {
   readonly #health: HealthMonitor;
   readonly #diskGuard: DiskGuard;
   readonly events: Registry["events"];
+  readonly templates: TemplateOperations;
 
   constructor(options: ManagerOptions) {
     this.#registry = new Registry(options);
     this.events = this.#registry.events;
+    this.templates = new TemplateOperations(options);
     this.#health = new HealthMonitor(this.#registry, options.healthIntervalMs);
     this.#diskGuard = new DiskGuard(this.#registry);
   }
@@ -39,6 +44,11 @@ export class SandboxManager {
       .entries()
       .map((entry) => viewOf(entry))
       .sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** Of all sandboxes of this host, in whatever state. */
+  ids(): string[] {
+    return this.#registry.entries().map(({ record }) => record.id);
   }
 
   /** @throws WrennError `not_found` */
@@ -52,6 +62,16 @@ export class SandboxManager {
 
   async pause(id: string, incarnation: number, options?: PauseOptions): Promise<OperationResult> {
     return await pause(this.#registry, id, incarnation, options);
+  }
+
+  /** Makes children that go on from a sandbox's present state: all of them or none. */
+  async fork(request: ForkRequest): ReturnType<typeof fork> {
+    return await fork(this.#registry, request);
+  }
+
+  /** Makes a template build of a sandbox's present state. */
+  async snapshot(request: SnapshotRequest): ReturnType<typeof snapshot> {
+    return await snapshot(this.#registry, request);
   }
 
   /** The present state of a running or paused sandbox, which goes on. */

@@ -4,7 +4,10 @@ import type { GuestManifest } from "@wrenn/guest";
 import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
 import type { NetworkPool } from "../network/network.ts";
 import type { Pager } from "../pager/pager.ts";
+import { Retention } from "../retention/retention.ts";
+import { unit } from "../retention/unit.ts";
 import { LayerLeases } from "../snapshot/layer-leases.ts";
+import { TemplateBuilds } from "../template/template-builds.ts";
 import type { Vmm } from "../vmm/vmm.ts";
 import type { Reserves } from "./admission.ts";
 import { GoldenStore } from "./golden-store.ts";
@@ -32,7 +35,26 @@ export async function openManager(options: OpenManagerOptions): Promise<SandboxM
   const golden = await GoldenStore.open({ stateDirectory, disks, budgetBytes: goldenMaxBytes, ...parts });
   const records = new RecordStore(stateDirectory);
   const leases = new LayerLeases();
-  const manager = new SandboxManager({ stateDirectory, disks, golden, records, leases, ...parts });
+  const builds = await TemplateBuilds.open(stateDirectory);
+  const retention = new Retention({
+    directories: { sandboxes: records.directory, golden: golden.directory, templates: builds.directory },
+    log: options.log,
+    inUse: () => [
+      ...manager.ids().map((id) => unit("sandboxes", id)),
+      ...builds.list().map(({ buildId }) => unit("templates", buildId)),
+    ],
+    held: () => leases.files(),
+  });
+  const manager: SandboxManager = new SandboxManager({
+    stateDirectory,
+    disks,
+    golden,
+    records,
+    leases,
+    builds,
+    retention,
+    ...parts,
+  });
   await manager.recover();
   return manager;
 }

@@ -4,7 +4,7 @@
  */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { flush, remove, writeFileAtomic } from "@wrenn/effects";
+import { flush, remove, statIfExists, writeFileAtomic } from "@wrenn/effects";
 import type { Disk } from "../disk/disk-store.ts";
 import type { VmRecord } from "../vmm/vmm.ts";
 
@@ -47,7 +47,7 @@ export interface SandboxRecord {
   createdAt: string;
   lastActiveAt: string;
   reason: string | undefined;
-  /** Golden snapshot whose memory image and disk this sandbox builds on. */
+  /** Golden snapshot that this sandbox, or the one it was forked from, began as. */
   goldenKey: string | undefined;
   slotIndex: number | undefined;
   vm: VmRecord | undefined;
@@ -72,14 +72,14 @@ export interface SandboxPaths {
 
 /** Keeps the records of a host. */
 export class RecordStore {
-  readonly #root: string;
+  readonly directory: string;
 
   constructor(stateDirectory: string) {
-    this.#root = join(stateDirectory, "sandboxes");
+    this.directory = join(stateDirectory, "sandboxes");
   }
 
   paths(id: string): SandboxPaths {
-    const root = join(this.#root, id);
+    const root = join(this.directory, id);
     return { root, vm: join(root, "vm"), layers: join(root, "layers"), disks: join(root, "disks") };
   }
 
@@ -89,24 +89,24 @@ export class RecordStore {
     await writeFileAtomic(join(root, "record.json"), JSON.stringify(record), { name: `record.${record.state}` });
   }
 
-  /** Every record of this host; a directory without one is what a crash left of a create or destroy. */
-  async readAll(): Promise<{ records: SandboxRecord[]; leftovers: string[] }> {
-    await mkdir(this.#root, { recursive: true, mode: 0o700 });
+  /** Every record of this host. A directory without one is nobody's, though others may stand on it. */
+  async readAll(): Promise<SandboxRecord[]> {
+    await mkdir(this.directory, { recursive: true, mode: 0o700 });
     const records: SandboxRecord[] = [];
-    const leftovers: string[] = [];
-    for (const id of await readdir(this.#root)) {
+    for (const id of await readdir(this.directory)) {
       try {
-        records.push(JSON.parse(await readFile(join(this.#root, id, "record.json"), "utf8")) as SandboxRecord);
+        records.push(JSON.parse(await readFile(join(this.directory, id, "record.json"), "utf8")) as SandboxRecord);
       } catch {
-        leftovers.push(id);
+        // what a crash left of a create or destroy
       }
     }
-    return { records, leftovers };
+    return records;
   }
 
-  /** Removes everything of a sandbox, its record last but one: the directory itself. */
+  /** Removes the record of a sandbox: what it has left is nobody's from now on. */
   async remove(id: string): Promise<void> {
-    await remove(this.paths(id).root, "sandbox.remove");
-    await flush(this.#root, "sandbox.remove.parent");
+    const { root } = this.paths(id);
+    await remove(join(root, "record.json"), "record.remove");
+    if ((await statIfExists(root)) !== undefined) await flush(root, "record.remove.parent");
   }
 }

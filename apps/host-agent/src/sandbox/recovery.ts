@@ -16,8 +16,8 @@ const ADOPT_DEADLINE_MS = 60_000;
 
 /** Finishes or undoes what an earlier agent left, and adopts the guests that still run. */
 export async function recover(registry: Registry): Promise<void> {
-  const { records, network, golden, log } = registry.options;
-  const { records: found, leftovers } = await records.readAll();
+  const { records, network, golden, retention, log } = registry.options;
+  const found = await records.readAll();
   for (const record of found) registry.add(record);
   await Promise.all(
     found.map(({ id }) =>
@@ -31,10 +31,10 @@ export async function recover(registry: Registry): Promise<void> {
       }),
     ),
   );
-  for (const id of leftovers) await records.remove(id);
+  await retention.collect();
   const alive = registry.entries();
   await network.sweep(new Set(alive.filter(({ guest }) => guest !== undefined).map(({ record }) => record.id)));
-  await golden.collect(new Set(alive.flatMap(({ record }) => record.goldenKey ?? [])));
+  await golden.collect(await retention.keptOf("golden"));
 }
 
 async function recoverOne(registry: Registry, entry: Entry): Promise<void> {

@@ -32,7 +32,7 @@ export class Registry {
     this.options = options;
     this.lifecycle = new Lifecycle({
       ...options,
-      defaultUserOf: (buildId) => this.template(buildId)?.defaultUser ?? "",
+      defaultUserOf: (buildId) => this.template(buildId)?.defaultUser,
     });
     this.events.setMaxListeners(0);
   }
@@ -89,18 +89,23 @@ export class Registry {
     record.reason = reason;
     record.lastActiveAt = new Date(entry.lastActiveAtMs).toISOString();
     await this.options.records.write(record);
+    this.options.retention.changed("sandboxes", record.id);
     this.events.emit("changed", viewOf(entry), false);
   }
 
-  /** Removes everything of a sandbox. Its record goes last, so that a crash goes on here. */
+  /** Ends a sandbox; its files go unless others stand on them. A crash before its record is gone goes on here. */
   async discard(entry: Entry): Promise<void> {
     const { guest } = entry;
     entry.guest = undefined;
     await this.lifecycle.tearDown(entry.record, guest);
     await entry.rewriting; // it writes there; destroy has told it to end
-    await this.options.records.remove(entry.record.id);
-    this.#entries.delete(entry.record.id);
+    const { records, retention } = this.options;
+    const { id } = entry.record;
+    await records.remove(id);
+    this.#entries.delete(id);
+    retention.changed("sandboxes", id);
     this.events.emit("changed", viewOf(entry), true);
+    await retention.collect();
   }
 
   /** Logs an operation that has ended, and keeps its record. */

@@ -1,0 +1,274 @@
+/** Snapshots, templates and forks over the API: two teams on a real database, with the model of a host. */
+import { createHash, randomBytes } from "node:crypto";
+import * as fs from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { pino } from "pino";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ModelHost, type Fault } from "../agent/model-host.ts";
+import { buildApp } from "../app.ts";
+import { readConfig } from "../config.ts";
+import { newId } from "../database/ids.ts";
+import { TestServer } from "../database/test-database.ts";
+import { closeServices, openServices, startServices, type Services } from "../services.ts";
+
+let server: TestServer;
+let directory: string;
+let host: ModelHost;
+let services: Services;
+let app: Awaited<ReturnType<typeof buildApp>>;
+/** Keys of two teams. */
+let ours: string;
+let theirs: string;
+
+beforeAll(async () => {
+  server = await TestServer.start();
+  directory = await fs.mkdtemp(join(tmpdir(), "wrenn-snapshots-"));
+  const config = readConfig({ WRENN_DIR: directory, DATABASE_URL: await server.newDatabase() });
+  for (const file of [config.agentSocket, config.agentTokenFile]) await fs.mkdir(dirname(file), { recursive: true });
+  await fs.writeFile(config.agentTokenFile, "secret");
+  host = await ModelHost.start({
+    socketPath: config.agentSocket,
+    token: "secret",
+    templates: [{ name: "base", buildId: newId("bld_") }],
+  });
+  const log = pino({ level: "silent" });
+  services = await openServices(config, log);
+  startServices(services);
+  app = await buildApp({ services, version: "1.2.3", log, trustedProxies: [] });
+  await services.hosts.firstContact;
+  [ours, theirs] = await Promise.all([newTeamKey(), newTeamKey()]);
+});
+afterAll(async () => {
+  await app?.close();
+  await closeServices(services);
+  await host.stop();
+  await server.stop();
+  await fs.rm(directory, { recursive: true });
+});
+
+async function newTeamKey(): Promise<string> {
+  const key = `wrn_${randomBytes(16).toString("hex")}`;
+  const teamId = newId("team_");
+  await services.database.insertInto("teams").values({ id: teamId, name: "Team" }).execute();
+  const hash = createHash("sha256").update(key).digest();
+  await services.database
+    .insertInto("api_keys")
+    .values({ id: newId("key_"), team_id: teamId, name: "k", key_hash: hash, key_prefix: "wrn_", created_by: null })
+    .execute();
+  return key;
+}
+
+async function ask(key: string, method: "GET" | "POST" | "DELETE", url: string, payload?: object) {
+  const headers = { "x-api-key": key };
+  const answer = await app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload }) });
+  return { status: answer.statusCode, body: answer.body === "" ? undefined : answer.json<any>() };
+}
+const sandbox = async (key: string, body: object = {}): Promise<string> => {
+  const { status, body: made } = await ask(key, "POST", "/v1/sandboxes", body);
+  expect({ status, made }).toMatchObject({ status: 201 });
+  return made.id;
+};
+const snapshot = async (key: string, id: string, name?: string, query = "") =>
+  await ask(key, "POST", `/v1/snapshots${query}`, { sandbox_id: id, ...(name === undefined ? {} : { name }) });
+const names = async (key: string, path = "/v1/snapshots"): Promise<string[]> =>
+  (await ask(key, "GET", path)).body.map((one: { name: string }) => one.name).sort();
+
+/** What becomes of the next call that changes something on the host; none is under way then. */
+async function meet(fault: Fault): Promise<void> {
+  await services.snapshots.sweep();
+  host.faults = [fault];
+}
+
+describe("POST /v1/snapshots", () => {
+  it("makes a template that sandboxes are made from, with its machine whatever is asked for", async () => {
+    const source = await sandbox(ours, { memory_mb: 256 });
+    const made = await snapshot(ours, source, "web");
+    expect(made).toMatchObject({ status: 201, body: { name: "web", type: "snapshot", vcpus: 1, memory_mb: 256 } });
+    const child = await ask(ours, "POST", "/v1/sandboxes", {
+      template: "web",
+      vcpus: 2,
+      memory_mb: 1024,
+      disk_mb: 9_000,
+    });
+    expect(child).toMatchObject({ status: 201, body: { template: "web", vcpus: 1, memory_mb: 256, disk_mb: 2_048 } });
+    expect((await ask(ours, "GET", "/v1/templates/web")).body).toMatchObject({ sandboxes: 1, size_bytes: 4_096 });
+    expect((await ask(ours, "POST", "/v1/snapshots/web/verify")).body).toMatchObject({ name: "web", intact: true });
+    const unnamed = await snapshot(ours, source);
+    expect(unnamed.body.name).toMatch(/^template-[0-9a-f]{8}$/);
+    await ask(ours, "DELETE", `/v1/snapshots/${unnamed.body.name}`);
+  });
+
+  it.each(["../../etc", "..", "a/b", "a%2fb", "UPPER", "", "-x", ".hidden", "a".repeat(65), "a b", "é", "a\u0000b"])(
+    "refuses the name %j",
+    async (name) => {
+      expect(await snapshot(ours, await sandbox(ours), name)).toMatchObject({
+        status: 400,
+        body: { error: { code: "invalid_request" } },
+      });
+    },
+  );
+
+  it("never shadows a built-in template, even with overwrite", async () => {
+    const source = await sandbox(ours);
+    for (const query of ["", "?overwrite=true"]) {
+      expect(await snapshot(ours, source, "base", query)).toMatchObject({
+        status: 409,
+        body: { error: { code: "already_exists" } },
+      });
+    }
+    expect((await ask(ours, "GET", "/v1/templates/base")).body.type).toBe("base");
+  });
+
+  it("keeps two teams apart that use one name", async () => {
+    const [mine, other] = [await sandbox(ours), await sandbox(theirs, { memory_mb: 1024 })];
+    expect((await snapshot(ours, mine, "shared")).status).toBe(201);
+    expect(await names(theirs)).not.toContain("shared");
+    expect((await ask(theirs, "GET", "/v1/templates/shared")).status).toBe(404);
+    expect((await ask(theirs, "POST", "/v1/sandboxes", { template: "shared" })).status).toBe(404);
+    expect((await ask(theirs, "DELETE", "/v1/snapshots/shared")).status).toBe(404);
+    expect((await ask(theirs, "POST", "/v1/snapshots/shared/verify")).status).toBe(404);
+    // nor does one make anything of the other's sandbox
+    expect((await snapshot(theirs, mine, "stolen")).status).toBe(404);
+    expect((await ask(theirs, "POST", `/v1/sandboxes/${mine}/fork`, {})).status).toBe(404);
+    expect((await snapshot(theirs, other, "shared", "?overwrite=true")).status).toBe(201);
+    expect((await ask(ours, "GET", "/v1/templates/shared")).body.memory_mb).toBe(512);
+    expect((await ask(theirs, "GET", "/v1/templates/shared")).body.memory_mb).toBe(1024);
+    expect((await ask(theirs, "DELETE", "/v1/snapshots/shared")).status).toBe(204);
+    expect((await ask(ours, "POST", "/v1/sandboxes", { template: "shared" })).status).toBe(201);
+  });
+
+  it("overwrites only when told to, in one step; what was made before keeps its build", async () => {
+    const source = await sandbox(ours);
+    const first = (await snapshot(ours, source, "again")).body;
+    const child = await sandbox(ours, { template: "again" });
+    expect(await snapshot(ours, source, "again")).toMatchObject({
+      status: 409,
+      body: { error: { code: "already_exists" } },
+    });
+    const second = (await snapshot(ours, source, "again", "?overwrite=true")).body;
+    expect(second.id).toBe(first.id);
+    expect(second.build_id).not.toBe(first.build_id);
+    await services.snapshots.sweep();
+    expect([...host.builds.keys()]).not.toContain(first.build_id); // the host was told; it keeps what is in use
+    expect((await ask(ours, "GET", `/v1/sandboxes/${child}`)).body.status).toBe("running");
+    expect(host.sandboxes.get(child)?.templateBuildId).toBe(first.build_id);
+    expect(host.sandboxes.get(await sandbox(ours, { template: "again" }))?.templateBuildId).toBe(second.build_id);
+  });
+
+  it("keeps the old template when the sandbox does not exist or the host cannot do it", async () => {
+    const source = await sandbox(ours);
+    const { build_id: before } = (await snapshot(ours, source, "kept")).body;
+    expect((await snapshot(ours, newId("sb"), "kept", "?overwrite=true")).status).toBe(404);
+    for (const fault of ["refuse", "lose-answer", "lose-call"] as const) {
+      await meet(fault);
+      expect((await snapshot(ours, source, "kept", "?overwrite=true")).status).toBeGreaterThanOrEqual(500);
+      host.faults = [];
+      expect((await ask(ours, "GET", "/v1/templates/kept")).body.build_id).toBe(before);
+      expect((await ask(ours, "GET", `/v1/sandboxes/${source}`)).body.status).toBe("running");
+    }
+    await services.snapshots.sweep();
+    const kinds = await services.database.selectFrom("host_template_builds").select("build_id").execute();
+    expect([...host.builds.keys()].filter((id) => !kinds.some((row) => row.build_id === id))).toEqual([]);
+    expect((await snapshot(ours, source, "fresh")).status).toBe(201); // a name that only failed is free
+  });
+
+  it("lets one of two win that make a name at once, and a deletion over a making", async () => {
+    const source = await sandbox(ours);
+    const both = await Promise.all([snapshot(ours, source, "race"), snapshot(ours, source, "race")]);
+    expect(both.map(({ status }) => status).sort()).toEqual([201, 409]);
+
+    await meet("slow");
+    const making = snapshot(ours, source, "race", "?overwrite=true");
+    await host.untilHeld();
+    expect((await ask(ours, "DELETE", "/v1/snapshots/race")).status).toBe(204);
+    host.release();
+    expect(await making).toMatchObject({ status: 409, body: { error: { code: "conflict" } } });
+    expect(await names(ours)).not.toContain("race");
+    await services.snapshots.sweep();
+  });
+
+  it("refuses a sandbox that neither runs nor is paused", async () => {
+    const id = await sandbox(ours);
+    await ask(ours, "DELETE", `/v1/sandboxes/${id}`);
+    expect(await snapshot(ours, id, "gone")).toMatchObject({ status: 409, body: { error: { code: "invalid_state" } } });
+    expect((await ask(ours, "POST", `/v1/sandboxes/${id}/fork`, {})).status).toBe(409);
+  });
+});
+
+describe("DELETE /v1/snapshots/{name}", () => {
+  it("takes the name away and leaves the sandboxes; the built-in ones stay", async () => {
+    const source = await sandbox(ours);
+    await snapshot(ours, source, "going");
+    const child = await sandbox(ours, { template: "going" });
+    expect((await ask(ours, "DELETE", "/v1/snapshots/going")).status).toBe(204);
+    expect((await ask(ours, "DELETE", "/v1/snapshots/going")).status).toBe(404);
+    expect((await ask(ours, "POST", "/v1/sandboxes", { template: "going" })).status).toBe(404);
+    expect((await ask(ours, "GET", `/v1/sandboxes/${child}`)).body).toMatchObject({
+      status: "running",
+      template: "going",
+    });
+    expect(await ask(ours, "DELETE", "/v1/snapshots/base")).toMatchObject({
+      status: 403,
+      body: { error: { code: "forbidden" } },
+    });
+    for (const name of ["..%2f..", "%2e%2e", "a%00b", "-x"])
+      expect((await ask(ours, "DELETE", `/v1/snapshots/${name}`)).status).toBe(400);
+    expect((await snapshot(ours, source, "going")).status).toBe(201);
+  });
+
+  it("tells the host later when it cannot now", async () => {
+    await snapshot(ours, await sandbox(ours), "later");
+    const { build_id: build } = (await ask(ours, "GET", "/v1/templates/later")).body;
+    await meet("lose-call");
+    expect((await ask(ours, "DELETE", "/v1/snapshots/later")).status).toBe(204);
+    host.faults = [];
+    expect([...host.builds.keys()]).toContain(build);
+    await services.snapshots.sweep();
+    expect([...host.builds.keys()]).not.toContain(build);
+  });
+});
+
+describe("POST /v1/sandboxes/{id}/fork", () => {
+  it("makes children with ids of their own that inherit what is not told", async () => {
+    const source = await sandbox(ours, { timeout_sec: 77, metadata: { of: "source" } });
+    const { status, body } = await ask(ours, "POST", `/v1/sandboxes/${source}/fork`, { count: 3 });
+    expect({ status, count: body.length }).toEqual({ status: 201, count: 3 });
+    expect(new Set(body.map((child: { id: string }) => child.id)).size).toBe(3);
+    for (const child of body)
+      expect(child).toMatchObject({ status: "running", timeout_sec: 77, metadata: { of: "source" } });
+    const [told] = (await ask(ours, "POST", `/v1/sandboxes/${source}/fork`, { timeout_sec: 5, metadata: { a: "b" } }))
+      .body;
+    expect(told).toMatchObject({ timeout_sec: 5, metadata: { a: "b" } });
+    const rows = await services.database
+      .selectFrom("sandboxes")
+      .select(["access_token", "forked_from"])
+      .where("forked_from", "=", source)
+      .execute();
+    expect(new Set(rows.map((row) => row.access_token)).size).toBe(4);
+  });
+
+  it.each([{ count: 0 }, { count: 33 }, { count: 1.5 }, { count: "2" }, { many: 2 }])("refuses %j", async (body) => {
+    expect((await ask(ours, "POST", `/v1/sandboxes/${await sandbox(ours)}/fork`, body)).status).toBe(400);
+  });
+
+  it.each(["refuse", "lose-answer", "lose-call"] as const)(
+    "leaves no child when the host does this: %s",
+    async (fault) => {
+      const source = await sandbox(ours);
+      const before = host.sandboxes.size;
+      await meet(fault);
+      expect((await ask(ours, "POST", `/v1/sandboxes/${source}/fork`, { count: 2 })).status).toBeGreaterThanOrEqual(
+        500,
+      );
+      host.faults = [];
+      expect(host.sandboxes.size).toBe(before);
+      const rows = await services.database
+        .selectFrom("sandboxes")
+        .select("state")
+        .where("forked_from", "=", source)
+        .execute();
+      expect(rows.map(({ state }) => state)).toEqual(["gone", "gone"]);
+    },
+  );
+});

@@ -1,0 +1,107 @@
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Retention } from "./retention.ts";
+import { unit, type Unit, type UnitDirectories } from "./unit.ts";
+
+const SOURCE = `sb${"s".repeat(20)}`;
+const CHILD = `sb${"c".repeat(20)}`;
+const BUILD = `bld_${"b".repeat(20)}`;
+
+let root: string;
+let directories: UnitDirectories;
+let inUse: Set<Unit>;
+let held: string[];
+let retention: Retention;
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "wrenn-retention-"));
+  directories = {
+    sandboxes: join(root, "sandboxes"),
+    golden: join(root, "golden"),
+    templates: join(root, "templates"),
+  };
+  inUse = new Set();
+  held = [];
+  retention = new Retention({ directories, log: pino({ level: "silent" }), inUse: () => inUse, held: () => held });
+});
+afterEach(async () => {
+  await rm(root, { recursive: true, force: true });
+});
+
+async function put(path: string, value: unknown = {}): Promise<void> {
+  await mkdir(join(root, path, ".."), { recursive: true });
+  await writeFile(join(root, path), JSON.stringify(value));
+}
+const sandboxes = async () => (await readdir(directories.sandboxes)).sort();
+const sourceDisk = () => join(directories.sandboxes, SOURCE, "disks/run1.qcow2");
+
+describe("Retention", () => {
+  it("keeps a destroyed sandbox's files for the children that stand on them, and no longer", async () => {
+    await put(`sandboxes/${SOURCE}/layers/layer_a/meta.json`, { memory: { builds: {} } });
+    await put(`sandboxes/${CHILD}/record.json`, { disk: { backingPaths: [sourceDisk(), "/elsewhere"] } });
+    inUse.add(unit("sandboxes", CHILD)); // the source has no record any more
+    await retention.collect();
+    expect(await sandboxes()).toEqual([CHILD, SOURCE]);
+    expect([...(await retention.neededByOthers("sandboxes", SOURCE))]).toEqual([sourceDisk()]);
+
+    inUse.clear();
+    await retention.collect();
+    expect(await sandboxes()).toEqual([]);
+  });
+
+  it("keeps what a kept template stands on through what was itself destroyed", async () => {
+    await put(`templates/${BUILD}/meta.json`, { disk: { path: join(directories.sandboxes, CHILD, "disk") } });
+    await put(`sandboxes/${CHILD}/layers/layer_b/meta.json`, { disk: { backingPaths: [sourceDisk()] } });
+    await put(`sandboxes/${SOURCE}/vm`, {});
+    inUse.add(unit("templates", BUILD));
+    await retention.collect();
+    expect(await sandboxes()).toEqual([CHILD, SOURCE]);
+  });
+
+  it("keeps what an operation holds until its record says so", async () => {
+    await put(`sandboxes/${SOURCE}/x`);
+    await put(`sandboxes/${CHILD}/x`);
+    inUse.add(unit("sandboxes", CHILD));
+    held = [sourceDisk()];
+    await retention.collect();
+    expect(await sandboxes()).toEqual([CHILD, SOURCE]);
+    await put(`sandboxes/${CHILD}/record.json`, { disk: { backingPaths: [sourceDisk()] } });
+    retention.changed("sandboxes", CHILD);
+    held = [];
+    await retention.collect();
+    expect(await sandboxes()).toEqual([CHILD, SOURCE]);
+  });
+
+  it("asks again when a record changed while it read", async () => {
+    await put(`sandboxes/${SOURCE}/x`);
+    await put(`sandboxes/${CHILD}/record.json`, {});
+    inUse.add(unit("sandboxes", CHILD));
+    held = [sourceDisk()];
+    const kept = retention.kept(); // reads the record as it was
+    await put(`sandboxes/${CHILD}/record.json`, { disk: { backingPaths: [sourceDisk()] } });
+    retention.changed("sandboxes", CHILD);
+    held = [];
+    expect(await kept).toContain(unit("sandboxes", SOURCE));
+  });
+
+  it("removes what is nobody's after a day, and nothing outside of its directories", async () => {
+    for (const name of ["left-by-somebody", "../outside"]) await put(`sandboxes/${name}/x`);
+    await retention.collect();
+    expect(await sandboxes()).toEqual(["left-by-somebody"]);
+    const longAgo = new Date(Date.now() - 25 * 3_600_000);
+    await utimes(join(directories.sandboxes, "left-by-somebody"), longAgo, longAgo);
+    await retention.collect();
+    expect(await sandboxes()).toEqual([]);
+    expect(await readdir(root)).toContain("outside");
+  });
+
+  it("takes a damaged record for one that names nothing", async () => {
+    await put(`sandboxes/${CHILD}/x`);
+    await writeFile(join(directories.sandboxes, CHILD, "record.json"), "{half");
+    inUse.add(unit("sandboxes", CHILD));
+    expect(await retention.kept()).toEqual(new Set([unit("sandboxes", CHILD)]));
+  });
+});

@@ -1,0 +1,145 @@
+/**
+ * What may be removed. A sandbox that was destroyed, a template that was deleted and a golden snapshot
+ * that nobody uses go at once, unless something that is still there stands on them; then they go with
+ * the last of those. Whoever is about to stand on files holds them until its own record names them.
+ */
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { flush, remove } from "@wrenn/effects";
+import { stopLeftover } from "../vmm/shim.ts";
+import { reachable } from "./reachable.ts";
+import { pathsNamedIn, unit, UNIT_KINDS, unitOf, type Unit, type UnitDirectories, type UnitKind } from "./unit.ts";
+
+/** Directories that are none of ours stay this long: somebody may have put them there for a moment. */
+const UNKNOWN_GRACE_MS = 24 * 3_600_000;
+/** Below `check`: where the shim of a template's guest that is being tried keeps its things. */
+export const SUPERVISION = "supervision";
+/** Golden snapshots have a budget of their own. */
+const COLLECTED = { sandboxes: /^sb[a-z0-9]{20}$/, templates: /^bld_[0-9a-z]{20}$/ } as const;
+
+export interface RetentionOptions {
+  directories: UnitDirectories;
+  log: Logger;
+  /** Units that are in use by themselves: sandboxes with a record, templates with a manifest. */
+  inUse: () => Iterable<Unit>;
+  /** Paths that operations under way hold. */
+  held: () => Iterable<string>;
+  now?: () => number;
+}
+
+export class Retention {
+  readonly #options: RetentionOptions;
+  /** The paths that each unit names, read once and forgotten when it changes. */
+  readonly #named = new Map<Unit, Promise<Set<string>>>();
+  #collecting: Promise<unknown> = Promise.resolve();
+  /** Grows with every change of what units name. */
+  #change = 0;
+
+  constructor(options: RetentionOptions) {
+    this.#options = options;
+  }
+
+  /** To be told when a unit's record or layers changed, before what they name is let go of. */
+  changed(kind: UnitKind, name: string): void {
+    this.#named.delete(unit(kind, name));
+    this.#change++;
+  }
+
+  /** What something that is in use stands on, itself included. */
+  async kept(): Promise<Set<Unit>> {
+    return (await this.#survey()).kept;
+  }
+
+  /** The names of the kept units of one kind. */
+  async keptOf(kind: UnitKind): Promise<Set<string>> {
+    const kept = [...(await this.kept())];
+    return new Set(kept.flatMap((name) => (name.startsWith(`${kind}/`) ? [name.slice(kind.length + 1)] : [])));
+  }
+
+  /** The paths in one unit that others name or hold: they outlive what the unit itself needs. */
+  async neededByOthers(kind: UnitKind, name: string): Promise<Set<string>> {
+    const { kept, named, held } = await this.#survey();
+    const own = unit(kind, name);
+    const paths = [...kept].flatMap((other) => (other === own ? [] : [...(named.get(other) ?? [])]));
+    return new Set([...paths, ...held].filter((path) => unitOf(path, this.#options.directories) === own));
+  }
+
+  async #survey(): Promise<{ kept: Set<Unit>; named: Map<Unit, Set<string>>; held: string[] }> {
+    const { directories, inUse, held: readHeld } = this.#options;
+    for (;;) {
+      const change = this.#change;
+      const named = await this.#readNamed();
+      // What changed while files were read may be neither in them nor held any more.
+      if (change !== this.#change) continue;
+      const unitsOf = (paths: Iterable<string>): Unit[] =>
+        [...paths].flatMap((path) => unitOf(path, directories) ?? []);
+      const references = new Map([...named].map(([name, paths]) => [name, new Set<string>(unitsOf(paths))] as const));
+      const held = [...readHeld()];
+      return { kept: reachable(references, [...inUse(), ...unitsOf(held)]) as Set<Unit>, named, held };
+    }
+  }
+
+  async #readNamed(): Promise<Map<Unit, Set<string>>> {
+    const { directories } = this.#options;
+    const present = new Set<Unit>();
+    for (const kind of UNIT_KINDS) {
+      for (const name of await readdir(directories[kind]).catch(() => [])) present.add(unit(kind, name));
+    }
+    for (const known of this.#named.keys()) if (!present.has(known)) this.#named.delete(known);
+    const named = new Map<Unit, Set<string>>();
+    await Promise.all(
+      [...present].map(async (name) => {
+        const read = this.#named.get(name) ?? pathsNamedIn(this.#pathOf(name), directories);
+        this.#named.set(name, read);
+        named.set(name, await read);
+      }),
+    );
+    return named;
+  }
+
+  /** Removes the directories of sandboxes and templates that nobody needs. One at a time. */
+  async collect(): Promise<void> {
+    const work = this.#collecting.catch(() => undefined).then(() => this.#collect());
+    this.#collecting = work;
+    await work;
+  }
+
+  async #collect(): Promise<void> {
+    for (const name of await this.#removable()) {
+      // Asked again for each: removing takes time.
+      if ((await this.kept()).has(name)) continue;
+      const [kind] = name.split("/") as [UnitKind, string];
+      const path = this.#pathOf(name);
+      await stopLeftover(join(path, "check", SUPERVISION)); // a template's guest that was being tried
+      await remove(path, `retention.${kind}`);
+      await flush(this.#options.directories[kind], `retention.${kind}.parent`);
+      this.#named.delete(name);
+      this.#options.log.info({ operation: "retention.remove", unit: name });
+    }
+  }
+
+  async #removable(): Promise<Unit[]> {
+    const { directories, now = Date.now } = this.#options;
+    const kept = await this.kept();
+    const removable: Unit[] = [];
+    for (const [kind, pattern] of Object.entries(COLLECTED) as [keyof typeof COLLECTED, RegExp][]) {
+      for (const entry of await readdir(directories[kind]).catch(() => [])) {
+        const name = unit(kind, entry);
+        if (kept.has(name)) continue;
+        if (pattern.test(entry)) {
+          removable.push(name);
+        } else {
+          const found = await stat(this.#pathOf(name)).catch(() => undefined);
+          if (found !== undefined && now() - found.mtimeMs >= UNKNOWN_GRACE_MS) removable.push(name);
+        }
+      }
+    }
+    return removable;
+  }
+
+  #pathOf(name: Unit): string {
+    const [kind, entry] = name.split("/") as [UnitKind, string];
+    return join(this.#options.directories[kind], entry);
+  }
+}

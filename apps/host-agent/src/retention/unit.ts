@@ -1,0 +1,54 @@
+/**
+ * The directories that are kept or removed as a whole: `sandboxes/<id>`, `golden/<key>`,
+ * `templates/<build>`. What one stands on is told by the paths in its JSON files, whatever their layout.
+ */
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+/** Kinds of units, by the directory that they are in. */
+export const UNIT_KINDS = ["sandboxes", "golden", "templates"] as const;
+export type UnitKind = (typeof UNIT_KINDS)[number];
+
+/** Such as `sandboxes/sb0123…`. */
+export type Unit = `${UnitKind}/${string}`;
+
+/** Where the units of each kind are; links resolved, as files name them. */
+export type UnitDirectories = Readonly<Record<UnitKind, string>>;
+
+export const unit = (kind: UnitKind, name: string): Unit => `${kind}/${name}`;
+
+/** The unit that a path lies in. */
+export function unitOf(path: string, directories: UnitDirectories): Unit | undefined {
+  for (const kind of UNIT_KINDS) {
+    const prefix = `${directories[kind]}/`;
+    if (!path.startsWith(prefix)) continue;
+    const [name = ""] = path.slice(prefix.length).split("/", 1);
+    return name === "" ? undefined : unit(kind, name);
+  }
+  return undefined;
+}
+
+/** The paths in units that a unit names in its record and in the descriptions of its layers. A damaged file names none. */
+export async function pathsNamedIn(unitDirectory: string, directories: UnitDirectories): Promise<Set<string>> {
+  const found = new Set<string>();
+  const layers = await readdir(join(unitDirectory, "layers")).catch(() => []);
+  const files = ["record.json", "meta.json", ...layers.map((layer) => join("layers", layer, "meta.json"))];
+  for (const file of files) {
+    const text = await readFile(join(unitDirectory, file), "utf8").catch(() => undefined);
+    if (text === undefined) continue;
+    try {
+      addPaths(JSON.parse(text), directories, found);
+    } catch {
+      // half-written: nothing was started from it
+    }
+  }
+  return found;
+}
+
+function addPaths(value: unknown, directories: UnitDirectories, found: Set<string>): void {
+  if (typeof value === "string") {
+    if (unitOf(value, directories) !== undefined) found.add(value);
+  } else if (typeof value === "object" && value !== null) {
+    for (const part of Object.values(value)) addPaths(part, directories, found);
+  }
+}
