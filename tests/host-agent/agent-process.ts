@@ -91,6 +91,13 @@ export class AgentHost {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  /** Settles when the agent has ended by itself. */
+  async ended(): Promise<void> {
+    if (this.alive) await once(this.#child as ChildProcess, "exit");
+    await this.#client?.close();
+    this.#client = undefined;
+  }
+
   /** Ends the agent and waits for it; its sandboxes go on. */
   async end(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     if (this.alive) {
