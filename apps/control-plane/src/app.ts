@@ -81,12 +81,12 @@ export async function buildApp({ services, version, log, trustedProxies }: AppOp
     reply.header(REQUEST_ID_HEADER, request.id);
   });
 
+  classifyRoutes(app);
   const routes = documentRoutes(app, OPERATIONS);
   await app.register(openapiRoutes, { routes, version });
   await app.register(healthRoutes, { services, version });
   await app.register(
     async (v1) => {
-      classifyRoutes(v1);
       authenticateRequests(v1, services.authenticator);
       recordActions(v1, services.audit);
       await v1.register(authRoutes, { services });

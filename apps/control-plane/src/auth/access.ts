@@ -1,6 +1,6 @@
 /**
  * Who may call which route: the one list of it. A route below /v1 that is not in it cannot be
- * registered, and routes.host.test.ts walks over all of them with every role and foreign ids.
+ * registered, and access.host.test.ts walks over all of them with every role and foreign ids.
  */
 import type { FastifyInstance } from "fastify";
 import type { Role, Scope } from "@wrenn/api-schema";
@@ -101,17 +101,34 @@ declare module "fastify" {
   }
 }
 
-/** Gives every route that is registered after it, and below `app`, its access. */
+declare module "fastify" {
+  interface FastifyInstance {
+    /** Every route that is registered. */
+    routeTable: RegisteredRoute[];
+  }
+}
+
+export interface RegisteredRoute {
+  method: string;
+  /** As Fastify knows it: `/v1/sandboxes/:id`. */
+  path: string;
+  /** Undefined outside of /v1. */
+  access: Access | undefined;
+}
+
+/** To be called before any route is registered: gives each below /v1 its access. */
 export function classifyRoutes(app: FastifyInstance): void {
+  app.decorate("routeTable", []);
   app.addHook("onRoute", (route) => {
     for (const method of [route.method].flat()) {
       // Fastify answers HEAD where there is GET
       const name = `${method === "HEAD" ? "GET" : method} ${route.url}`;
       const access = ACCESS[name];
-      if (access === undefined) {
+      if (access === undefined && route.url.startsWith("/v1/")) {
         throw new TypeError(`Cannot register ${name}: say who may call it, in auth/access.ts`);
       }
-      route.config = { ...route.config, access };
+      app.routeTable.push({ method, path: route.url, access });
+      if (access !== undefined) route.config = { ...route.config, access };
     }
   });
 }
