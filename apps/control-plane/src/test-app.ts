@@ -17,9 +17,10 @@ export interface TestApp {
   stop(): Promise<void>;
 }
 
-export async function startTestApp(databaseUrl: string): Promise<TestApp> {
+/** @param env settings beside the directory and the database */
+export async function startTestApp(databaseUrl: string, env: NodeJS.ProcessEnv = {}): Promise<TestApp> {
   const directory = await fs.mkdtemp(join(tmpdir(), "control-plane-"));
-  const config = readConfig({ WRENN_DIR: directory, DATABASE_URL: databaseUrl });
+  const config = readConfig({ ...env, WRENN_DIR: directory, DATABASE_URL: databaseUrl });
   const log = pino({ level: "silent" });
   const services = await openServices(config, log);
   const app = await buildApp({ services, version: "1.2.3", log, trustedProxies: config.trustedProxies });

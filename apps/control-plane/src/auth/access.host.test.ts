@@ -3,6 +3,7 @@
  * that does not exist. The routes are those that Fastify has; one that is new fails until it is listed in
  * access.ts, and the things that its path names in `THINGS`. Prints the matrix.
  */
+import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fastify } from "fastify";
 import { DEFAULT_SCOPES, SCOPES, type Role, type Scope } from "@wrenn/api-schema";
@@ -22,6 +23,7 @@ const THINGS: readonly [RegExp, keyof Things][] = [
   [/^\/v1\/api-keys\/:id/, "apiKey"],
   [/^\/v1\/teams\/:team_id\/invitations\/:id/, "invitation"],
   [/^\/v1\/(templates|snapshots)\/:name/, "template"],
+  [/^\/v1\/webhooks\/:id/, "webhook"],
   [/:user_id/, "user"],
 ];
 /** Routes without credentials outside of /v1; they show nothing that belongs to a team. */
@@ -36,6 +38,7 @@ interface Things {
   template: string;
   apiKey: string;
   invitation: string;
+  webhook: string;
   user: string;
 }
 
@@ -178,7 +181,10 @@ async function newThings(): Promise<Things> {
     createdBy: user,
     lifetimeSec: 60,
   });
-  return { team, sandbox: sandbox.id, template, apiKey: apiKey.row.id, invitation: invitation.row.id, user };
+  const webhook = newId("hook_");
+  await sql`insert into webhooks (id, team_id, url, secret)
+    values (${webhook}, ${team}, ${`https://${MARKER}.example.org/`}, ${MARKER})`.execute(database);
+  return { team, sandbox: sandbox.id, template, apiKey: apiKey.row.id, invitation: invitation.row.id, webhook, user };
 }
 
 /** Of the same shapes; nothing of it exists. */
@@ -189,6 +195,7 @@ function nothing(): Things {
     template: `none-${++count}`,
     apiKey: newId("key_"),
     invitation: newId("inv_"),
+    webhook: newId("hook_"),
     user: newId("usr_"),
   };
 }
