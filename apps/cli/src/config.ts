@@ -2,7 +2,7 @@
  * The CLI's configuration (docs/reference/configuration.md), and the environment that the processes of
  * the platform inherit.
  */
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "@wrenn/config";
 import { Type, type Static } from "typebox";
@@ -18,6 +18,8 @@ const definition = defineConfig({
   WRENN_DNS: Type.Optional(Type.String({ description: "Resolvers for the guests." })),
   WRENN_LOG_LEVEL: Type.Enum(["debug", "info", "warn", "error"], { default: "info" }),
   WRENN_TEST_GUEST_DIR: Type.String({ default: "/var/lib/wrenn-test", description: "What tests share." }),
+  HOME: Type.String({ default: "/root", description: "The user's home." }),
+  XDG_CONFIG_HOME: Type.Optional(Type.String({ description: "Where the user's settings are; ~/.config." })),
   DATABASE_URL: Type.Optional(Type.String({ description: "A PostgreSQL 15 or newer." })),
 });
 
@@ -28,6 +30,8 @@ export const DEFAULT_PORT = 7780;
 export interface CliConfig extends Readonly<Static<typeof definition.schema>> {
   /** Absolute WRENN_DIR. */
   stateDirectory: string;
+  /** Where `wrenn login` keeps the session. */
+  sessionFile: string;
   /** The checkout. */
   root: string;
   /** The environment that processes of the platform inherit. */
@@ -40,6 +44,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): CliConfig {
   return {
     ...config,
     stateDirectory: resolve(config.WRENN_DIR),
+    sessionFile: join(config.XDG_CONFIG_HOME ?? join(config.HOME, ".config"), "wrenn", "session.json"),
     root: fileURLToPath(new URL("../../..", import.meta.url)).replace(/\/$/, ""),
     env: Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined)),
   };

@@ -1,6 +1,5 @@
 /** The platform's HTTP API, as the CLI uses it. */
 import {
-  API_KEY_HEADER,
   NEXT_CURSOR_HEADER,
   type CreateSandboxInput,
   type CreateSnapshotRequest,
@@ -29,11 +28,18 @@ interface RequestOptions {
 
 export class ApiClient {
   readonly url: string;
-  readonly key: string;
+  /** The headers that tell who asks. */
+  readonly credentials: Readonly<Record<string, string>>;
 
-  constructor({ url, key }: { url: string; key: string }) {
+  constructor({ url, credentials }: { url: string; credentials: Readonly<Record<string, string>> }) {
     this.url = url;
-    this.key = key;
+    this.credentials = credentials;
+  }
+
+  /** Any request of the API that is answered with JSON, or with nothing. */
+  async send<T>(method: string, path: string, options: RequestOptions): Promise<T> {
+    const response = await this.#request(method, path, options);
+    return (response.status === 204 ? undefined : await response.json()) as T;
   }
 
   async health(signal: AbortSignal): Promise<HealthResponse> {
@@ -54,7 +60,7 @@ export class ApiClient {
 
   /** Every sandbox, page by page. */
   async *listSandboxes(query: { status?: string }, signal: AbortSignal): AsyncGenerator<Sandbox> {
-    yield* this.#pages<Sandbox>("/v1/sandboxes", query, signal);
+    yield* this.pages<Sandbox>("/v1/sandboxes", query, signal);
   }
 
   /** Makes sandboxes that go on from the state of another. */
@@ -79,7 +85,7 @@ export class ApiClient {
 
   /** Every template, page by page. */
   async *listTemplates(query: { type?: Template["type"] }, signal: AbortSignal): AsyncGenerator<Template> {
-    yield* this.#pages<Template>("/v1/templates", query, signal);
+    yield* this.pages<Template>("/v1/templates", query, signal);
   }
 
   async deleteTemplate(name: string, signal: AbortSignal): Promise<void> {
@@ -116,7 +122,7 @@ export class ApiClient {
     await this.#request("PUT", `${sandboxPath(id)}/files`, { query: { path }, body, signal, deadlineMs: 0 });
   }
 
-  async *#pages<T>(path: string, query: Record<string, string | undefined>, signal: AbortSignal): AsyncGenerator<T> {
+  async *pages<T>(path: string, query: Record<string, string | undefined>, signal: AbortSignal): AsyncGenerator<T> {
     let cursor: string | undefined;
     do {
       const response = await this.#request("GET", path, { query: { ...query, limit: 100, cursor }, signal });
@@ -139,7 +145,7 @@ export class ApiClient {
     try {
       response = await fetch(url, {
         method,
-        headers: { [API_KEY_HEADER]: this.key, ...contentType(body) },
+        headers: { ...this.credentials, ...contentType(body) },
         signal: AbortSignal.any(signals.filter((one) => one !== undefined)),
         ...(body === undefined ? {} : { body: body instanceof ReadableStream ? body : JSON.stringify(body) }),
         ...(body instanceof ReadableStream ? { duplex: "half" } : {}),

@@ -1,15 +1,30 @@
-/** Where the platform is and with which key: the environment first, else what the state directory tells. */
+/** Where the platform is, and what tells it who asks. */
 import { readFile } from "node:fs/promises";
+import { API_KEY_HEADER, AUTHORIZATION_HEADER } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import type { CliConfig } from "../config.ts";
 import { apiUrlOf } from "../platform/api-url.ts";
 import { layoutOf } from "../platform/layout.ts";
 import { readLiveRecord } from "../platform/supervisor-record.ts";
 import { ApiClient } from "./client.ts";
+import { readSession, type StoredSession } from "./session-file.ts";
 
 /** Does not speak to the platform yet. */
 export async function connect(config: CliConfig): Promise<ApiClient> {
-  return new ApiClient({ url: await findUrl(config), key: await findKey(config) });
+  const url = await findUrl(config);
+  return new ApiClient({ url, credentials: await findCredentials(config, url) });
+}
+
+/** The key that the environment says, else the session of `wrenn login`, else the key of this machine's platform. */
+async function findCredentials(config: CliConfig, url: string): Promise<Record<string, string>> {
+  const session = config.WRENN_API_KEY === undefined ? await readSession(config.sessionFile) : undefined;
+  if (session?.url === url) return credentialsOf(session);
+  return { [API_KEY_HEADER]: await findKey(config) };
+}
+
+/** What tells the platform that a request is of this session. */
+export function credentialsOf({ token }: StoredSession): Record<string, string> {
+  return { [AUTHORIZATION_HEADER]: `Bearer ${token}` };
 }
 
 /** The URL that the environment says, else that of the platform that runs, else the one it would have. */
@@ -36,7 +51,7 @@ export async function findKey(config: CliConfig): Promise<string> {
     if (code !== "ENOENT") throw cause;
     throw new WrennError("unavailable", "Cannot find an API key: the platform has never run here", {
       cause,
-      hint: "Start it (./wrenn up --detach), or set WRENN_API_URL and WRENN_API_KEY",
+      hint: "Start it (./wrenn up --detach), or set WRENN_API_URL and log in (./wrenn login)",
     });
   }
 }

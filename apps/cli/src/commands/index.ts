@@ -5,11 +5,15 @@ import { debugGroup } from "./debug/index.ts";
 import { doctorCommand } from "./doctor.ts";
 import { downCommand } from "./down.ts";
 import { envCommand } from "./env.ts";
+import { keyGroup } from "./key/index.ts";
+import { loginCommand } from "./login.ts";
+import { logoutCommand } from "./logout.ts";
 import { logsCommand } from "./logs.ts";
 import { runCommand } from "./run.ts";
 import { sandboxGroup } from "./sandbox/index.ts";
 import { snapshotGroup } from "./snapshot/index.ts";
 import { statusCommand } from "./status.ts";
+import { teamGroup } from "./team/index.ts";
 import { templateGroup } from "./template/index.ts";
 import { testCommand } from "./test.ts";
 import { testbedCommand } from "./testbed.ts";
@@ -20,6 +24,10 @@ export const COMMANDS: readonly (CommandDefinition | CommandGroup)[] = [
   sandboxGroup,
   templateGroup,
   snapshotGroup,
+  loginCommand,
+  logoutCommand,
+  teamGroup,
+  keyGroup,
   upCommand,
   downCommand,
   statusCommand,

@@ -18,7 +18,7 @@ export const statusCommand = defineCommand({
     const url = await findUrl(config);
     // without root, or far from the platform, only the API can tell
     const record = await readLiveRecord(layoutOf(config.stateDirectory)).catch(() => undefined);
-    const health = await new ApiClient({ url, key: "" })
+    const health = await new ApiClient({ url, credentials: {} })
       .health(signal)
       .catch((error: unknown) => WrennError.from(error));
     if (health instanceof WrennError && health.code === "canceled") throw health;

@@ -4,7 +4,7 @@
  */
 import { once } from "node:events";
 import WebSocket from "ws";
-import { API_KEY_HEADER, type ClientFrame, type ServerFrame, type StartFrameInput } from "@wrenn/api-schema";
+import type { ClientFrame, ServerFrame, StartFrameInput } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import { errorOfBody, noAnswer, wrennErrorOf, type ApiClient } from "../api/client.ts";
 
@@ -42,7 +42,7 @@ export class ExecStream {
     const url = new URL(`${client.url}/v1/sandboxes/${encodeURIComponent(sandboxId)}/exec/stream`);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(url, {
-      headers: { [API_KEY_HEADER]: client.key },
+      headers: client.credentials,
       handshakeTimeout: OPEN_DEADLINE_MS,
       perMessageDeflate: false,
     });

@@ -1,0 +1,24 @@
+import type { ApiKey } from "@wrenn/api-schema";
+import { defineCommand } from "../../define-command.ts";
+import { formatTable } from "../../terminal/table.ts";
+
+export const listKeysCommand = defineCommand({
+  name: "list",
+  aliases: ["ls"],
+  summary: "List the team's API keys",
+  async run({ connect, output, signal }) {
+    const keys = await Array.fromAsync((await connect()).pages<ApiKey>("/v1/api-keys", {}, signal));
+    output.result(keys, () => {
+      if (keys.length === 0) return "No API keys";
+      const rows = keys.map((key) => [
+        key.id,
+        key.name,
+        `${key.key_prefix}…`,
+        key.last_used ?? "never",
+        key.expires_at ?? "never",
+        key.scopes.join(","),
+      ]);
+      return formatTable(["ID", "NAME", "KEY", "LAST USED", "EXPIRES", "SCOPES"], rows);
+    });
+  },
+});

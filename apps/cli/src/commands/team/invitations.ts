@@ -1,0 +1,44 @@
+import type { CreatedInvitation, CreateInvitationInput, Role, Team } from "@wrenn/api-schema";
+import { defineCommand } from "../../define-command.ts";
+import { parseSeconds } from "../../terminal/units.ts";
+import { TEAM_OPTION, teamPath } from "./current-team.ts";
+import { ROLE_CHOICES } from "./roles.ts";
+
+export const inviteCommand = defineCommand<{ role?: Role; expires?: number; team?: string }>({
+  name: "invite",
+  summary: "Invite somebody, and print the token to join with",
+  arguments: [{ syntax: "[email]", description: "the only address that may use it; anybody's unless told" }],
+  options: [
+    { flags: "--role <role>", description: 'what the member may do (default: "member")', choices: ROLE_CHOICES },
+    {
+      flags: "--expires <time>",
+      description: 'until when it can be used, such as 1h (default: "7d")',
+      parse: parseSeconds,
+    },
+    TEAM_OPTION,
+  ],
+  examples: [["wrenn team invite ada@example.org --role admin", "somebody who may manage the team"]],
+  async run({ connect, output, signal }, [email], { role, expires, team }) {
+    const client = await connect();
+    const body: CreateInvitationInput = {
+      ...(email === undefined ? {} : { email }),
+      ...(role === undefined ? {} : { role }),
+      ...(expires === undefined ? {} : { expires_in_sec: expires }),
+    };
+    const path = `${await teamPath(client, team, signal)}/invitations`;
+    const invitation = await client.send<CreatedInvitation>("POST", path, { body, signal });
+    output.note("To join: wrenn team join TOKEN; without an account: wrenn login --sign-up EMAIL --invitation TOKEN");
+    output.result(invitation, () => invitation.token);
+  },
+});
+
+export const joinCommand = defineCommand({
+  name: "join",
+  summary: "Join a team by an invitation",
+  arguments: [{ syntax: "<token>", description: "the token of the invitation" }],
+  async run({ connect, output, signal }, [token = ""]) {
+    const team = await (await connect()).send<Team>("POST", "/v1/invitations/accept", { body: { token }, signal });
+    output.note(`To work in it: wrenn team switch ${team.id}`);
+    output.result(team, () => team.id);
+  },
+});

@@ -1,0 +1,78 @@
+import type { Identity, Session, Team } from "@wrenn/api-schema";
+import { WrennError } from "@wrenn/errors";
+import { defineCommand } from "../../define-command.ts";
+import { formatTable } from "../../terminal/table.ts";
+import { TEAM_OPTION, teamPath } from "./current-team.ts";
+
+export const listTeamsCommand = defineCommand({
+  name: "list",
+  aliases: ["ls"],
+  summary: "List your teams; * marks the one that you work in",
+  async run({ connect, output, signal }) {
+    const client = await connect();
+    const { team: current } = await client.send<Identity>("GET", "/v1/auth/me", { signal });
+    const teams = await Array.fromAsync(client.pages<Team>("/v1/teams", {}, signal));
+    output.result(teams, () =>
+      formatTable(
+        ["", "ID", "NAME", "ROLE"],
+        teams.map(({ id, name, role }) => [id === current.id ? "*" : "", id, name, role]),
+      ),
+    );
+  },
+});
+
+export const createTeamCommand = defineCommand({
+  name: "create",
+  summary: "Make a team and print its id",
+  arguments: [{ syntax: "<name>", description: "for people" }],
+  examples: [['wrenn team switch "$(wrenn team create Birds)"', "make a team and work in it"]],
+  async run({ connect, output, signal }, [name = ""]) {
+    const team = await (await connect()).send<Team>("POST", "/v1/teams", { body: { name }, signal });
+    output.result(team, () => team.id);
+  },
+});
+
+export const switchTeamCommand = defineCommand({
+  name: "switch",
+  summary: "Work in another team from now on",
+  arguments: [{ syntax: "<id>", description: "the team" }],
+  async run({ connect, config, output, signal }, [id = ""]) {
+    const { readSession, writeSession } = await import("../../api/session-file.ts");
+    const stored = await readSession(config.sessionFile);
+    if (stored === undefined || config.WRENN_API_KEY !== undefined) {
+      throw new WrennError("unauthorized", "Cannot switch the team: a key has one team for good", {
+        hint: "Log in (./wrenn login), without WRENN_API_KEY",
+      });
+    }
+    const session = await (
+      await connect()
+    ).send<Session>("POST", "/v1/auth/switch-team", { body: { team_id: id }, signal });
+    await writeSession(config.sessionFile, { ...session, url: stored.url });
+    output.result({ team_id: id }, () => id);
+  },
+});
+
+export const renameTeamCommand = defineCommand<{ team?: string }>({
+  name: "rename",
+  summary: "Rename a team",
+  arguments: [{ syntax: "<name>", description: "the new name" }],
+  options: [TEAM_OPTION],
+  async run({ connect, output, signal }, [name = ""], options) {
+    const client = await connect();
+    const team = await client.send<Team>("PATCH", await teamPath(client, options.team, signal), {
+      body: { name },
+      signal,
+    });
+    output.result(team, () => team.name);
+  },
+});
+
+export const rmTeamCommand = defineCommand({
+  name: "rm",
+  summary: "Delete a team, with its members and keys",
+  arguments: [{ syntax: "<id>", description: "the team" }],
+  async run({ connect, output, signal }, [id = ""]) {
+    await (await connect()).send("DELETE", `/v1/teams/${encodeURIComponent(id)}`, { signal });
+    output.result({ deleted: id }, () => id);
+  },
+});
