@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { Type, type Static } from "typebox";
 import { defineConfig } from "@wrenn/config";
+import { COLLAPSE_GENERATIONS } from "./snapshot/policy.ts";
 import { DEFAULT_LIMITS } from "./network/limits.ts";
 
 const definition = defineConfig({
@@ -28,6 +29,8 @@ const definition = defineConfig({
   WRENN_METRICS_PORT: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
   WRENN_HEALTH_INTERVAL_SEC: Type.Integer({ default: 10, minimum: 1, maximum: 3600 }),
   WRENN_ON_EXIT: Type.Union([Type.Literal("keep"), Type.Literal("destroy")], { default: "keep" }),
+  // More make a resume open more files; fewer write the same bytes more often.
+  WRENN_COLLAPSE_GENERATIONS: Type.Integer({ default: COLLAPSE_GENERATIONS, minimum: 2, maximum: 1000 }),
   WRENN_LOG_LEVEL: Type.Union(
     [Type.Literal("debug"), Type.Literal("info"), Type.Literal("warn"), Type.Literal("error")],
     { default: "info" },

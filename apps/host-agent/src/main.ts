@@ -76,6 +76,7 @@ async function main(): Promise<void> {
     network,
     manifest,
     log,
+    collapseGenerations: config.WRENN_COLLAPSE_GENERATIONS,
     goldenMaxBytes: config.WRENN_GOLDEN_MAX_MIB * MIB,
     healthIntervalMs: config.WRENN_HEALTH_INTERVAL_SEC * 1_000,
     reserves: {

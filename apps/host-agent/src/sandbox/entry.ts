@@ -22,6 +22,8 @@ export interface ManagerOptions extends Omit<LifecycleOptions, "defaultUserOf"> 
   leases: LayerLeases;
   builds: TemplateBuilds;
   retention: Retention;
+  /** From this generation on the layers of a sandbox are joined behind it. */
+  collapseGenerations: number;
   log: Logger;
   /** How often running guests are asked whether they are there. */
   healthIntervalMs: number;

@@ -3,7 +3,7 @@
  * and what becomes of those that nothing needs any more.
  */
 import { randomUUID } from "node:crypto";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { remove } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import type { DiskBase } from "../disk/disk-store.ts";
@@ -126,20 +126,33 @@ export async function settlePendingLayer(registry: Registry, { record }: Entry):
   record.pendingLayer = undefined;
 }
 
-/** Removes what neither the sandbox's last layer, nor its running VM, nor anybody else needs. */
+/**
+ * Removes what neither the sandbox's last layer, nor its running VM, nor anybody else needs. Never fails: what
+ * is left now is found the next time.
+ */
 export async function collect(registry: Registry, entry: Entry): Promise<void> {
-  const { records, retention, log } = registry.options;
+  const { log } = registry.options;
+  const { id } = entry.record;
+  try {
+    const removed = await collectUnneeded(registry, entry);
+    if (removed.length > 0) log.debug({ operation: "collect", id, removed });
+  } catch (error) {
+    log.warn({ operation: "collect", id, err: error });
+  }
+}
+
+async function collectUnneeded(registry: Registry, entry: Entry): Promise<string[]> {
+  const { records, retention } = registry.options;
   const { record } = entry;
   const { layers, disks } = records.paths(record.id);
   const last = await lastLayer(registry, entry);
   const { vm, disk, nextDisk, pendingLayer } = record;
-  const running = [
-    ...(vm === undefined ? [] : [vm.memoryPath, dirname(vm.memoryPath)]),
-    ...(vm?.statePath === undefined ? [] : [dirname(vm.statePath)]),
+  const inUse = new Set([
+    ...(await retention.neededByOthers("sandboxes", record.id)),
+    ...(vm === undefined ? [] : [vm.memoryPath]),
+    ...(vm?.statePath === undefined ? [] : [vm.statePath]),
     ...[disk, nextDisk].flatMap((used) => (used === undefined ? [] : [used.path, ...used.backingPaths])),
     ...(pendingLayer === undefined ? [] : [join(layers, pendingLayer), join(layers, `tmp.${pendingLayer}`)]),
-  ];
-  const inUse = new Set([...running, ...(await retention.neededByOthers("sandboxes", record.id))]);
-  const removed = await collectLayers({ layers, disks, keep: last === undefined ? [] : [last], inUse });
-  if (removed.length > 0) log.debug({ operation: "collect", id: record.id, removed });
+  ]);
+  return await collectLayers({ layers, disks, keep: last === undefined ? [] : [last], inUse });
 }

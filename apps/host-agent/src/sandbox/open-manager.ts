@@ -21,6 +21,8 @@ export interface OpenManagerOptions {
   network: NetworkPool;
   manifest: GuestManifest;
   log: Logger;
+  /** From this generation on the layers of a sandbox are joined behind it. */
+  collapseGenerations: number;
   /** Allocated bytes above which golden snapshots that nobody uses are removed. */
   goldenMaxBytes: number;
   /** How often running guests are asked whether they are there. */

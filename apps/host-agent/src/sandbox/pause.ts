@@ -126,7 +126,10 @@ async function commitDisk(
 
 /** After the commit: nothing can lose the layer any more. */
 export async function finishPause(registry: Registry, entry: Entry, guest: LiveGuest | undefined): Promise<void> {
-  await registry.lifecycle.tearDown(entry.record, guest);
+  // What cannot be given back now stays in the record, for the resume or a destroy.
+  await registry.lifecycle
+    .tearDown(entry.record, guest)
+    .catch((error: unknown) => registry.options.log.error({ operation: "pause", id: entry.record.id, err: error }));
   await settlePendingLayer(registry, entry);
   await registry.enter(entry, "paused");
   await collect(registry, entry);

@@ -46,11 +46,11 @@ interface Rewritten {
 }
 
 async function rewriteLast(registry: Registry, entry: Entry, stages: Stages): Promise<Rewritten | undefined> {
-  const { pager, disks, leases, records } = registry.options;
+  const { pager, disks, leases, records, collapseGenerations } = registry.options;
   const { record } = entry;
   const from = await lastLayer(registry, entry);
   const paths = records.paths(record.id);
-  const kind = from && rewriteDue(from, ownDisksOf(from, paths.root).length);
+  const kind = from && rewriteDue(from, ownDisksOf(from, paths.root).length, collapseGenerations);
   // A running VM maps the image that a flattened memory would replace.
   if (from === undefined || kind === undefined || (kind === "flatten" && record.state !== "paused")) return undefined;
   const buildId = newBuildId();

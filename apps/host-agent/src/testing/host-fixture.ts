@@ -14,6 +14,7 @@ import { openPager } from "../pager/open-pager.ts";
 import type { Pager } from "../pager/pager.ts";
 import type { CreateRequest, SandboxManager } from "../sandbox/manager.ts";
 import { openManager } from "../sandbox/open-manager.ts";
+import { COLLAPSE_GENERATIONS } from "../snapshot/policy.ts";
 import { chooseVmm } from "../vmm/choose-vmm.ts";
 import type { Vmm } from "../vmm/vmm.ts";
 
@@ -69,7 +70,7 @@ export async function prepareGuestAndVmm(pager: Pager): Promise<{ manifest: Gues
 
 /** @param options.stateDirectory an abandoned host's, to go on where it ended */
 export async function startTestHost(
-  options: { stateDirectory?: string; resolvers?: string[]; uplink?: string } = {},
+  options: { stateDirectory?: string; resolvers?: string[]; uplink?: string; collapseGenerations?: number } = {},
 ): Promise<TestHost> {
   const stateDirectory = options.stateDirectory ?? (await mkdtemp("/tmp/wrenn-host-"));
   if (options.stateDirectory === undefined) {
@@ -95,6 +96,7 @@ export async function startTestHost(
     network,
     manifest,
     log,
+    collapseGenerations: options.collapseGenerations ?? COLLAPSE_GENERATIONS,
     goldenMaxBytes: GOLDEN_MAX_BYTES,
     healthIntervalMs: 1_000,
     reserves: { memoryMib: 256, diskMib: 1024, threads: 1024 },

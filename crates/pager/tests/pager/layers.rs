@@ -251,6 +251,69 @@ fn any_life_of_pauses_collapses_and_flattenings_keeps_every_byte() {
         .unwrap();
 }
 
+/// As the host agent does it: a generation per pause, joined at ten, the process another one then.
+/// `WRENN_TEST_FULL=1` makes it 2,500 of them.
+#[test]
+fn a_resume_after_many_generations_costs_what_the_first_one_costs() {
+    const WORKING_SET: u64 = 200;
+    let generations = match std::env::var("WRENN_TEST_FULL") {
+        Ok(full) if full == "1" => 2500,
+        _ => 120,
+    };
+    let (place, pager, layers) = setup();
+    let mut life = Life {
+        vmm: clone_of(&place, &place.layer("base.mem")),
+        model: (0..PAGES).map(base_content).collect(),
+        pager: &pager,
+        place: &place,
+        layers,
+        image: "base".into(),
+        builds: vec!["base".into()],
+        count: 0,
+    };
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for page in 0..WORKING_SET {
+        life.live(&Step::Write(page * 2, 1 + (page % 200) as u8));
+    }
+    life.live(&Step::Pause);
+    let first = inject_again(&life);
+    for generation in 2..=generations {
+        for _ in 0..5 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let page = random % WORKING_SET * 2;
+            life.live(&Step::Write(page, (random >> 32) as u8 % 4));
+        }
+        if generation % 10 == 0 {
+            life.live(&Step::Collapse);
+        } else {
+            let name = life.name("g");
+            let image = life.image.clone();
+            diff(&pager, &place, &life.vmm, &life.layers, &name, &image);
+            life.builds.push(name.clone());
+            let builds: Vec<&str> = life.builds.iter().map(String::as_str).collect();
+            life.layers = place.layers(&name, &builds);
+        }
+        assert!(life.builds.len() <= 12);
+    }
+    let newest = life.builds.last().unwrap().clone();
+    life.resume(&newest);
+    let last = inject_again(&life);
+    println!("generation 1: {first}, generation {generations}: {last}");
+    let bytes = |answer: &Value| {
+        answer["data_bytes"].as_u64().unwrap() + answer["zero_bytes"].as_u64().unwrap()
+    };
+    assert!(bytes(&last) <= bytes(&first));
+}
+
+/// What a resume puts into a new process.
+fn inject_again(life: &Life<'_>) -> Value {
+    let image = life.place.layer(&format!("{}.mem", life.image));
+    let vmm = clone_of(life.place, &image);
+    inject(life.pager, life.place, &vmm, &life.layers, &life.image)
+}
+
 #[test]
 fn a_chain_that_is_served_by_faults_is_the_same_memory() {
     let (place, pager, base) = setup();
