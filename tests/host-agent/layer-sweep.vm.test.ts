@@ -13,8 +13,6 @@ import { leakGate } from "../leaks/gate.ts";
 import { AgentHost, SandboxState } from "./agent-process.ts";
 
 const full = process.env["WRENN_TEST_FULL"] === "1";
-/** Of all pairs of a point and a fate, so many are tried in the default run. */
-const SAMPLE = 7;
 const FATES = ["agent", "pager", "shim", "vmm", "ENOSPC", "EIO"] as const;
 type Fate = (typeof FATES)[number];
 /** Two generations are joined, so that every pause is followed by a collapse. */
@@ -65,7 +63,9 @@ describe("layers", () => {
           return (fate !== "ENOSPC" && fate !== "EIO") || !/^(kill|start\.|run\.)/.test(point.name);
         });
       const table = new Map<Fate, Map<Outcome, number>>(FATES.map((fate) => [fate, new Map()]));
-      for (const { point, fate } of full ? pairs : sample(pairs)) {
+      for (const { point, fate } of full
+        ? shuffled(pairs)
+        : FATES.map((fate) => oneOf(pairs.filter((p) => p.fate === fate)))) {
         let outcome: Outcome;
         try {
           outcome = await suffer(point, fate);
@@ -77,10 +77,11 @@ describe("layers", () => {
         }
         const row = table.get(fate) as Map<Outcome, number>;
         row.set(outcome, (row.get(outcome) ?? 0) + 1);
+        if (full) process.stdout.write(`${fate} at ${point.phase} ${point.name}@${point.pass}: ${outcome}\n`);
       }
       print(points, table);
     },
-    full ? 6 * 3_600_000 : 300_000,
+    full ? 6 * 3_600_000 : 600_000,
   );
 });
 
@@ -118,7 +119,7 @@ async function live(phase: Point["phase"]): Promise<void> {
 }
 
 async function suffer({ phase, name, pass }: Point, fate: Fate): Promise<Outcome> {
-  await host.start(ENV);
+  if (!host.alive) await host.start(ENV);
   const kept = written;
   if (phase === "pause") await live("resume");
   const pids = { pager: await pidOf("wrenn-pager"), ...(phase === "pause" ? await host.processesOf(id) : {}) };
@@ -138,7 +139,6 @@ async function suffer({ phase, name, pass }: Point, fate: Fate): Promise<Outcome
   await host.end("SIGKILL");
   await host.start(ENV);
   const outcome = await goOn(kept);
-  await host.end();
   return reached ? outcome : "passed";
 }
 
@@ -224,10 +224,16 @@ async function pidOf(program: string): Promise<number> {
   throw new Error(`no ${program} of ${host.directory} runs`);
 }
 
-function sample<T>(all: readonly T[]): T[] {
-  const step = all.length / SAMPLE;
-  const offset = Math.floor(Math.random() * step);
-  return Array.from({ length: SAMPLE }, (_, n) => all[Math.floor(offset + n * step)] as T);
+function oneOf<T>(all: readonly T[]): T {
+  return all[Math.floor(Math.random() * all.length)] as T;
+}
+
+/** A run that is ended early has tried some of everything. */
+function shuffled<T>(all: readonly T[]): T[] {
+  return all
+    .map((item) => ({ item, at: Math.random() }))
+    .toSorted((a, b) => a.at - b.at)
+    .map(({ item }) => item);
 }
 
 function print(points: readonly Point[], table: ReadonlyMap<Fate, ReadonlyMap<Outcome, number>>): void {
