@@ -4,7 +4,7 @@
  */
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "@wrenn/config";
+import { defineConfig, withEnvFile } from "@wrenn/config";
 import { Type, type Static } from "typebox";
 
 const definition = defineConfig({
@@ -23,6 +23,8 @@ const definition = defineConfig({
   DATABASE_URL: Type.Optional(Type.String({ description: "A PostgreSQL 15 or newer." })),
 });
 
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url)).replace(/\/$/, "");
+
 /** Port of the API unless told. */
 export const DEFAULT_PORT = 7780;
 
@@ -39,13 +41,14 @@ export interface CliConfig extends Readonly<Static<typeof definition.schema>> {
 }
 
 /** @throws WrennError `invalid_request` naming a wrong variable. */
-export function readConfig(env: NodeJS.ProcessEnv = process.env): CliConfig {
+export function readConfig(given: NodeJS.ProcessEnv = process.env): CliConfig {
+  const env = withEnvFile(given, join(ROOT, ".env"));
   const config = definition.parse(env);
   return {
     ...config,
     stateDirectory: resolve(config.WRENN_DIR),
     sessionFile: join(config.XDG_CONFIG_HOME ?? join(config.HOME, ".config"), "wrenn", "session.json"),
-    root: fileURLToPath(new URL("../../..", import.meta.url)).replace(/\/$/, ""),
+    root: ROOT,
     env: Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined)),
   };
 }

@@ -76,7 +76,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     databaseUrl: values.DATABASE_URL ?? embeddedDatabaseUrl(stateDirectory),
     sessionSecrets:
       values.WRENN_JWT_SECRET === undefined ? undefined : parseSecrets(values.WRENN_JWT_SECRET, "WRENN_JWT_SECRET"),
-    sessionSecretsFile: join(stateDirectory, "secrets", "session-secrets"),
+    sessionSecretsFile: join(stateDirectory, "secrets", "jwt-secret"),
     signUpPolicy: values.WRENN_SIGNUP,
     trustedProxies: values.WRENN_TRUSTED_PROXIES?.split(",").map((part) => part.trim()) ?? [],
     teamLimits: {

@@ -6,6 +6,7 @@ import { closeSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { setTimeout as delay } from "node:timers/promises";
 import { destination, pino, stdTimeFunctions } from "pino";
+import { withEnvFile } from "@wrenn/config";
 import { WrennError } from "@wrenn/errors";
 import { buildApp } from "./app.ts";
 import { readConfig, type Config } from "./config.ts";
@@ -17,7 +18,7 @@ const STOP_DEADLINE_MS = 40_000;
 const FIRST_CONTACT_MS = 5_000;
 
 async function main(): Promise<void> {
-  const config = readConfig(process.env);
+  const config = readConfig(withEnvFile(process.env, ".env"));
   const log = pino(
     {
       name: "control-plane",
