@@ -3,8 +3,9 @@
  * bench/snapshots/README.md says what each row is. Needs root and the built guest, as the VM tests do.
  */
 import { randomBytes } from "node:crypto";
-import { mkdtemp, open, readFile, rm, stat } from "node:fs/promises";
+import { mkdtemp, open, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { remove } from "@wrenn/effects";
 import { runInGuest } from "../../apps/host-agent/src/envd/run-in-guest.ts";
 import type { SandboxView } from "../../apps/host-agent/src/sandbox/manager.ts";
 import type { Stage } from "../../apps/host-agent/src/sandbox/stages.ts";
@@ -39,7 +40,7 @@ async function probe(bytes: number): Promise<{ copyMs: number; syncMs: number }>
   await file.sync();
   const synced = performance.now();
   await file.close();
-  await rm(path);
+  await remove(path);
   return { copyMs: copied - startedAt, syncMs: synced - copied };
 }
 
@@ -99,8 +100,8 @@ try {
   const createdAt = performance.now();
   let { sandbox } = await host.manager.create(host.request());
   const createMs = performance.now() - createdAt;
-  const floors = await Promise.all([readFile("/proc/loadavg", "utf8")]);
-  process.stdout.write(`load ${floors[0]?.trim()}, create ${createMs.toFixed(0)} ms\n`);
+  const load = (await readFile("/proc/loadavg", "utf8")).split(" ")[0];
+  process.stdout.write(`load ${load}, create ${createMs.toFixed(0)} ms\n`);
   for (const mib of DIRTY_MIB) {
     const samples: Sample[] = [];
     for (let round = 0; round < ROUNDS; round++) {

@@ -3,6 +3,7 @@
  * memory freed and used again, files rewritten; pauses, resumes, live checkpoints, deaths, and the collapses
  * behind them. Compared byte for byte after every step that could lose any.
  */
+import { deepEqual, equal } from "node:assert/strict";
 import { createHash, randomInt } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -68,6 +69,7 @@ describe("any history of a sandbox", () => {
         }
       }
       await history.end();
+      expect(host.manager.list()).toEqual([]);
     },
     full ? 4 * 3_600_000 : 300_000,
   );
@@ -139,7 +141,10 @@ class History {
     const flat = await flattenLayer(held.layer, target, undefined, tools, signal());
     for (const layer of [held.layer, flat]) {
       const files = await verifyLayer(layer, tools, signal());
-      expect(files.filter(({ problem }) => problem !== undefined)).toEqual([]);
+      deepEqual(
+        files.filter(({ problem }) => problem !== undefined),
+        [],
+      );
     }
     await rm(parent, { recursive: true });
   }
@@ -168,7 +173,7 @@ class History {
     const wanted = [this.#model.memory, this.#model.disk].map((bytes) =>
       createHash("sha256").update(bytes).digest("hex"),
     );
-    expect(found).toEqual(wanted);
+    deepEqual(found, wanted);
   }
 
   async end(): Promise<void> {
@@ -177,7 +182,10 @@ class History {
     const layers = join(host.stateDirectory, "sandboxes", id, "layers");
     const layer = await openLayer(join(layers, host.manager.get(id).layer as string));
     const files = await verifyLayer(layer, { pager: host.pager, disks: new Qcow2Store() }, signal());
-    expect(files.filter(({ problem }) => problem !== undefined)).toEqual([]);
+    deepEqual(
+      files.filter(({ problem }) => problem !== undefined),
+      [],
+    );
     await host.manager.destroy(id, 0);
   }
 
@@ -199,7 +207,7 @@ class History {
   async #shell(argv: readonly [string, ...string[]]): Promise<string> {
     using lease = host.manager.use(this.#sandbox.id, this.#sandbox.incarnation);
     const { exitCode, output } = await runInGuest(lease.agent, argv, "root", signal());
-    expect(exitCode, output).toBe(0);
+    equal(exitCode, 0, output);
     return output.trim();
   }
 }

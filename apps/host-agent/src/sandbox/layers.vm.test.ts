@@ -33,7 +33,7 @@ const create = async (): Promise<SandboxView> => (await host.manager.create(host
 async function shell({ id, incarnation }: SandboxView, script: string): Promise<string> {
   using lease = host.manager.use(id, incarnation);
   const { exitCode, output } = await runInGuest(lease.agent, ["/bin/bash", "-c", script], "root", signal());
-  expect(exitCode, output).toBe(0);
+  if (exitCode !== 0) throw new Error(`exit ${exitCode}: ${output}`);
   return output.trim();
 }
 
@@ -98,7 +98,13 @@ describe("the layers of a sandbox", () => {
     await shell(sandbox, "echo before > /root/when; echo before > /dev/shm/when");
     const held = await host.manager.holdPresentLayer(sandbox.id, 1);
     expect(held.stages.map(({ name }) => name)).toEqual([
-      ...["pre-flush", "freeze", "capture", "switch-disk", "thaw", "seal", "publish"],
+      "pre-flush",
+      "freeze",
+      "capture",
+      "switch-disk",
+      "thaw",
+      "seal",
+      "publish",
     ]);
     await shell(sandbox, "echo after > /root/when; echo after > /dev/shm/when; sync");
     const resumed = await pauseAndResume(sandbox);

@@ -63,20 +63,22 @@ export const metaPathOf = (directory: string): string => join(directory, "meta.j
 
 /** @throws WrennError `incompatible_snapshot` when the layer is missing, not readable or of another format */
 export async function openLayer(directory: string): Promise<Layer> {
-  let meta: LayerMeta;
+  let meta: LayerMeta | { version: number };
   try {
-    meta = JSON.parse(await readFile(metaPathOf(directory), "utf8")) as LayerMeta;
+    meta = JSON.parse(await readFile(metaPathOf(directory), "utf8")) as LayerMeta | { version: number };
   } catch (cause) {
     throw new WrennError("incompatible_snapshot", `Cannot open the layer ${directory}`, { cause });
   }
-  if (meta.version !== SNAPSHOT_FORMAT) {
+  if (!isCurrent(meta)) {
     throw new WrennError(
       "incompatible_snapshot",
-      `Cannot open the layer ${directory}: its format is ${String(meta.version)}, not ${SNAPSHOT_FORMAT}`,
+      `Cannot open the layer ${directory}: its format is ${meta.version}, not ${SNAPSHOT_FORMAT}`,
     );
   }
   return { directory, meta };
 }
+
+const isCurrent = (meta: LayerMeta | { version: number }): meta is LayerMeta => meta.version === SNAPSHOT_FORMAT;
 
 /** `openLayer`, or undefined when no layer was committed there. */
 export async function findLayer(directory: string): Promise<Layer | undefined> {
