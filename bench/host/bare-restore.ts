@@ -1,0 +1,88 @@
+/**
+ * The floor of a create: QEMU restored from a golden snapshot by a bare script, as root, without shim, records, users or
+ * limits, ending with the answer to `POST /init`. Namespace and overlay are made before.
+ */
+import { once } from "node:events";
+import { access, readFile } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { start } from "@wrenn/effects";
+import { incomingSocketPath, qmpSocketPath, restoreArguments } from "../../apps/host-agent/src/vmm/qemu/arguments.ts";
+import { sendStream } from "../../apps/host-agent/src/vmm/qemu/incoming-stream.ts";
+import { QmpClient } from "../../apps/host-agent/src/vmm/qemu/qmp.ts";
+import type { RestoreSpec } from "../../apps/host-agent/src/vmm/vmm.ts";
+
+const PORT = 49983;
+
+export interface BareVm {
+  pid: number;
+  stop(): Promise<void>;
+}
+
+/** @param address where the host reaches the guest */
+export async function bareRestore(
+  qemu: Parameters<typeof restoreArguments>[0],
+  spec: RestoreSpec,
+  namespace: string,
+  address: string,
+): Promise<BareVm> {
+  const signal = AbortSignal.timeout(60_000);
+  const argv = restoreArguments(qemu, spec).map((argument) =>
+    argument.replace("fd={tap_fd}", `ifname=${spec.tapName},script=no,downscript=no`),
+  );
+  const child = start(["ip", "netns", "exec", namespace, ...argv], { stdio: ["ignore", "ignore", "inherit"] });
+  const path = qmpSocketPath(spec.directory);
+  while (!(await exists(path))) await setTimeout(2);
+  const qmp = await QmpClient.connect(path, signal);
+  const capabilities = ["x-ignore-shared", "events"].map((capability) => ({ capability, state: true }));
+  await qmp.execute("migrate-set-capabilities", { capabilities }, signal);
+  const loaded = qmp.waitFor(({ event, data }) => event === "MIGRATION" && data["status"] === "completed", signal);
+  await sendStream(incomingSocketPath(spec.directory), await readFile(spec.statePath), signal);
+  await loaded;
+  await qmp.execute("cont", {}, signal);
+  while (!(await accepts(address))) await setTimeout(5);
+  const answer = await fetch(`http://${address}:${PORT}/init`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ timestamp: new Date().toISOString() }),
+  });
+  if (!answer.ok) throw new Error(`POST /init: ${answer.status} ${await answer.text()}`);
+  return {
+    pid: child.pid ?? 0, // `ip netns exec` has become QEMU
+    async stop() {
+      qmp.close();
+      const exited = once(child, "exit");
+      child.kill("SIGKILL");
+      await exited;
+    },
+  };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function accepts(address: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = connect({ host: address, port: PORT, timeout: 150 });
+  socket
+    .on("connect", () => resolve(true))
+    .on("timeout", () => resolve(false))
+    .on("error", () => resolve(false));
+  try {
+    return await promise;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Files of a golden snapshot. */
+export const goldenFiles = (directory: string): { memory: string; state: string; disk: string } => ({
+  memory: join(directory, "mem"),
+  state: join(directory, "vmstate"),
+  disk: join(directory, "disk.qcow2"),
+});
