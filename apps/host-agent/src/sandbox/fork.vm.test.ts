@@ -125,10 +125,10 @@ describe("fork", () => {
     // each file is written, flushed and only then named; its name is its checksum
     const writer =
       "cd /root; while true; do head -c 300000 /dev/urandom > t; sync t; mv t $(sha256sum < t | cut -c1-64).f; ls -t *.f | tail -n +20 | xargs -r rm; done";
-    await shell(source, `setsid nohup bash -c '${writer}' >/dev/null 2>&1 & echo $! > /run/writer; sleep 2`);
+    await shell(source, `setsid nohup bash -c '${writer}' >/dev/null 2>&1 & echo $! > /run/writer; until [ $(ls /root/*.f 2>/dev/null | wc -l) -ge 5 ]; do sleep 0.1; done`);
     const { children: made } = await fork(source, 8);
     const check =
-      "kill -9 -$(cat /run/writer); sync; cd /root; n=0; for f in *.f; do [ $(sha256sum < $f | cut -c1-64).f = $f ] || exit 9; n=$((n+1)); done; [ $n -gt 2 ] && dmesg | grep -ci 'ext4.*error'; true";
+      "kill -9 -$(cat /run/writer); sync; cd /root; n=0; for f in *.f; do [ $(sha256sum < $f | cut -c1-64).f = $f ] || exit 9; n=$((n+1)); done; [ $n -ge 5 ] || exit 8; dmesg | grep -ci 'ext4.*error' || true";
     for (const one of [...made, source]) expect(await shell(one, check)).toBe("0");
     await destroyAll(source, ...made);
   });
