@@ -48,6 +48,7 @@ export const CHECK_STEPS: readonly Step[] = [
   program("format", "check", ["oxfmt", "--check", "."]),
   program("lint", "check", ["oxlint", "--type-aware", "--deny-warnings"]),
   program("types", "check", ["tsc", "--noEmit"]),
+  program("types (console)", "check", ["tsc", "--noEmit"], { cwd: "apps/console" }),
   check("documents", async ({ root }) => await checkDocuments(root)),
   program("protocol lint", "check", ["buf", "lint"], { cwd: "packages/protocol" }),
   check("protocol generated", checkGeneratedProtocol),

@@ -14,6 +14,7 @@ import { apiKeyRoutes } from "./auth/api-key-routes.ts";
 import { authenticateRequests } from "./auth/authenticate.ts";
 import { authRoutes } from "./auth/routes.ts";
 import { eventRoutes } from "./events/routes.ts";
+import { consoleRoutes } from "./console/routes.ts";
 import { execRoutes } from "./exec/routes.ts";
 import { MAX_FRAME_BYTES } from "./exec/exec-session.ts";
 import { execStreamRoutes } from "./exec/stream-routes.ts";
@@ -21,6 +22,7 @@ import { fileEntryRoutes } from "./files/entry-routes.ts";
 import { fileRoutes } from "./files/routes.ts";
 import { tarRoutes } from "./files/tar-routes.ts";
 import { fileWatchRoutes } from "./files/watch-routes.ts";
+import { guideRoutes } from "./guide/routes.ts";
 import { healthRoutes } from "./health/routes.ts";
 import { refuseWhileClosing } from "./http/closing.ts";
 import { answerErrors, sendError, toApiError } from "./http/errors.ts";
@@ -84,6 +86,8 @@ export async function buildApp({ services, version, log, trustedProxies }: AppOp
   classifyRoutes(app);
   const routes = documentRoutes(app, OPERATIONS);
   await app.register(openapiRoutes, { routes, version });
+  await app.register(consoleRoutes);
+  await app.register(guideRoutes);
   await app.register(healthRoutes, { services, version });
   await app.register(
     async (v1) => {

@@ -86,7 +86,7 @@ export class Execution implements AsyncIterable<ExecutionEvent>, AsyncDisposable
     const { signal, onDisconnect, timeoutMs, ...start } = options;
     signal?.throwIfAborted();
     const url = transport.urlOf("/v1/sandboxes/{id}/exec/stream", { path: { id: sandboxId } });
-    const socket = transport.openSocket(url);
+    const socket = await transport.openSocket(url, signal);
     const execution = new Execution(socket, transport.url);
     const onAbort = () => socket.close();
     signal?.addEventListener("abort", onAbort, { once: true });

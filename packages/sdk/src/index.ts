@@ -8,6 +8,7 @@ export {
 } from "./execution.ts";
 export { SandboxFiles, type FileOptions } from "./files.ts";
 export type * from "./generated.ts";
+export type { Sandbox as SandboxData } from "./generated.ts";
 export { Sandbox, type RunOptions, type RunResult } from "./sandbox.ts";
 export { serverEvents, type ServerEvent } from "./server-events.ts";
 export type {

@@ -8,16 +8,18 @@ const TIMEOUT_MS = 300_000;
 export interface WrennOptions {
   /** Such as `http://127.0.0.1:7780`; in a browser that of the page unless told. */
   url?: string;
-  /** An API key. In a browser a session's cookie serves as well. */
+  /** An API key. */
   apiKey?: string;
+  /** The token of a session, for people who logged in; asked for at every request, for it may be renewed. */
+  token?: () => string | undefined;
   /** Milliseconds for an answer to begin; 300,000 unless told, 0 for ever. */
   timeoutMs?: number;
   /** Headers of every request. */
   headers?: Record<string, string>;
   /** Another fetch, such as one with a proxy. */
   fetch?: typeof fetch;
-  /** Another way to open WebSockets, such as the package `ws`, which can hold a fast server back. */
-  webSocket?: (url: string, protocols: string[]) => WebSocketLike;
+  /** Another way to open WebSockets, such as the package `ws`, which sets headers and can hold a fast server back. */
+  webSocket?: (url: string, headers: Record<string, string>) => WebSocketLike;
 }
 
 /** What the SDK uses of a WebSocket. */
@@ -71,8 +73,11 @@ export class Transport {
     this.#options = options;
   }
 
-  get apiKey(): string | undefined {
-    return this.#options.apiKey;
+  #credentials(): Record<string, string> {
+    const { apiKey, token } = this.#options;
+    if (apiKey !== undefined) return { "x-api-key": apiKey };
+    const session = token?.();
+    return session === undefined ? {} : { authorization: `Bearer ${session}` };
   }
 
   /** The answer's JSON; the whole `Response` when it is not JSON. */
@@ -85,7 +90,14 @@ export class Transport {
 
   /** The answer, when it is a success; its body is not yet read. */
   async response(id: OperationId, input: (Parts & CallOptions) | undefined): Promise<Response> {
-    const { method, path, content }: { method: string; path: string; content?: string } = OPERATIONS[id];
+    return await this.request(OPERATIONS[id], input);
+  }
+
+  /** The same by method and path. */
+  async request(
+    { method, path, content }: { method: string; path: string; content?: string },
+    input: (Parts & CallOptions) | undefined,
+  ): Promise<Response> {
     const { body, headers = {}, signal, requestId } = input ?? {};
     const url = this.urlOf(path, input);
     const timeoutMs = input?.timeoutMs ?? this.#options.timeoutMs ?? TIMEOUT_MS;
@@ -98,7 +110,7 @@ export class Transport {
         method,
         headers: {
           ...this.#options.headers,
-          ...(this.apiKey === undefined ? {} : { "x-api-key": this.apiKey }),
+          ...this.#credentials(),
           ...(requestId === undefined ? {} : { "x-request-id": requestId }),
           ...(body === undefined ? {} : { "content-type": content ?? "application/json" }),
           ...(headers as Record<string, string>),
@@ -126,18 +138,20 @@ export class Transport {
     const filled = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(names[name])));
     const url = new URL(this.url + filled);
     for (const [name, value] of Object.entries(query)) {
-      for (const one of Array.isArray(value) ? (value as unknown[]) : [value])
+      for (const one of [value].flat() as (string | number | boolean | undefined)[])
         if (one !== undefined) url.searchParams.append(name, String(one));
     }
     return url;
   }
 
-  /** Opens a WebSocket. Browsers cannot set headers there: the key goes into the subprotocols. */
-  openSocket(url: URL): WebSocketLike {
+  /** Opens a WebSocket. Not every runtime can set headers there: else a ticket stands for the credentials. */
+  async openSocket(url: URL, signal: AbortSignal | undefined): Promise<WebSocketLike> {
     const address = new URL(url);
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
-    const protocols = ["wrenn.v1", ...(this.apiKey === undefined ? [] : [`wrenn.key.${this.apiKey}`])];
-    return this.#options.webSocket?.(address.href, protocols) ?? new WebSocket(address, protocols);
+    const { webSocket } = this.#options;
+    if (webSocket !== undefined) return webSocket(address.href, this.#credentials());
+    const { ticket } = await this.call("createTicket", { signal });
+    return new WebSocket(address, ["wrenn.v1", `wrenn.ticket.${ticket}`]);
   }
 }
 

@@ -1,4 +1,5 @@
 import { WrennError } from "./errors.ts";
+import { Execution, type ExecutionOptions } from "./execution.ts";
 import type { CreateSandbox, Health, Template } from "./generated.ts";
 import { pages } from "./pages.ts";
 import { Sandbox } from "./sandbox.ts";
@@ -52,9 +53,23 @@ export class Wrenn {
     return await this.#transport.call(id, ...input);
   }
 
+  /** Starts a program in a sandbox of which only the id is at hand; {@link Sandbox.start} is the same. */
+  async execute(sandboxId: string, cmd: string, options: ExecutionOptions = {}): Promise<Execution> {
+    return await Execution.start(this.#transport, sandboxId, cmd, options);
+  }
+
   /** Any operation, its answer not yet read. */
   async response<Id extends OperationId>(id: Id, ...[input]: CallArguments<Id>): Promise<Response> {
     return await this.#transport.response(id, input);
+  }
+
+  /** A request by its method and path, its answer not yet read. */
+  async request(
+    method: string,
+    path: string,
+    input: CallOptions & { query?: Record<string, unknown>; body?: unknown } = {},
+  ): Promise<Response> {
+    return await this.#transport.request({ method, path }, input);
   }
 
   /** Every item of a list operation, page by page. */

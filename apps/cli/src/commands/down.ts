@@ -57,7 +57,9 @@ function count(sandboxes: number): string {
 
 async function listAll({ connect, signal }: CommandContext): Promise<{ id: string; status: string }[]> {
   const client = await connect();
-  return await Array.fromAsync(client.listSandboxes({}, AbortSignal.any([signal, AbortSignal.timeout(20_000)])));
+  return await Array.fromAsync(
+    client.list("listSandboxes", { signal: AbortSignal.any([signal, AbortSignal.timeout(20_000)]) }),
+  );
 }
 
 async function destroyAll({ connect, signal }: CommandContext, ids: readonly string[]): Promise<number> {

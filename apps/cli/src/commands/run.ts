@@ -61,16 +61,19 @@ export const runCommand = defineCommand<RunOptions>({
     const client = await context.connect();
     const envs = resolveEnvs(options.env, context.config.env);
     // Not aborted by Ctrl-C: only its answer tells which sandbox is to be destroyed.
-    const created = client.createSandbox({
-      ...newSandboxBody(options),
-      timeout_sec: options.keep === true ? 0 : IDLE_TIMEOUT_SEC,
-      metadata: { "wrenn.run": argv.join(" ").slice(0, 200) },
+    const created = client.call("createSandbox", {
+      body: {
+        ...newSandboxBody(options),
+        timeout_sec: options.keep === true ? 0 : IDLE_TIMEOUT_SEC,
+        metadata: { "wrenn.run": argv.join(" ").slice(0, 200) },
+      },
     });
     context.signal.addEventListener("abort", () =>
       context.output.note("Stopping: the sandbox is removed first; Ctrl-C again gives up"),
     );
     const sandbox = await created;
-    const active = setInterval(() => void client.pingSandbox(sandbox.id).catch(() => undefined), PING_INTERVAL_MS);
+    const ping = (): void => void client.call("pingSandbox", { path: { id: sandbox.id } }).catch(() => undefined);
+    const active = setInterval(ping, PING_INTERVAL_MS);
     try {
       context.signal.throwIfAborted();
       return await runInSandbox(context, client, sandbox.id, {

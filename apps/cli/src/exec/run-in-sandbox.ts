@@ -3,12 +3,11 @@
  * exit code.
  */
 import type { ReadStream } from "node:tty";
-import type { SignalName, StartFrameInput } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
-import type { ApiClient } from "../api/client.ts";
+import type { Execution, ExecutionEvent, ExecutionOptions } from "@wrenn/sdk";
+import { ownError, type ApiClient } from "../api/client.ts";
 import type { CommandContext } from "../define-command.ts";
 import { EXIT } from "../exit-code.ts";
-import { ExecStream } from "./exec-stream.ts";
 import { writeAll } from "./write-all.ts";
 
 /** What to run and how. */
@@ -36,53 +35,49 @@ export async function runInSandbox(
       hint: "Leave out --tty",
     });
   }
-  const stream = await ExecStream.open(client, sandboxId, startFrame(command), context.signal);
+  const [program, ...args] = command.argv;
+  const execution = await client.start(sandboxId, program, { args, ...settingsOf(command), signal: context.signal });
   const forwarded = new AbortController();
-  using _signals = forwardSignals(stream, interrupts);
-  const terminal = command.tty === true ? attachTerminal(stream) : undefined;
-  const input = forwardInput(stream, forwarded.signal);
+  using _signals = forwardSignals(execution, interrupts);
+  const terminal = command.tty === true ? attachTerminal(execution) : undefined;
+  const input = forwardInput(execution, forwarded.signal);
   try {
-    for await (const event of stream.events()) {
-      if (output.json) output.line(JSON.stringify({ ...event, sandbox_id: sandboxId }));
+    for await (const event of execution) {
+      if (output.json) output.line(JSON.stringify({ ...frameOf(event), sandbox_id: sandboxId }));
       switch (event.type) {
         case "start":
           break;
         case "stdout":
         case "pty":
-          if (!output.json && !(await writeAll(process.stdout, decode(event)))) return EXIT.outputClosed;
+          if (!output.json && !(await writeAll(process.stdout, event.data))) return EXIT.outputClosed;
           break;
         case "stderr":
-          if (!output.json) await writeAll(process.stderr, decode(event));
+          if (!output.json) await writeAll(process.stderr, event.data);
           break;
         case "exit":
           if (event.oom)
             output.note("wrenn: the guest ran out of memory and killed the command; give it more with --memory");
-          return event.exit_code;
+          return event.exitCode;
       }
     }
     return EXIT.runFailed;
   } catch (thrown) {
-    return commandError(context, command, WrennError.from(thrown));
+    return commandError(context, command, ownError(thrown));
   } finally {
     terminal?.[Symbol.dispose](); // before standard input is given up
     forwarded.abort();
-    await stream.close();
+    await execution.close();
     await input;
   }
 }
 
-function startFrame({ argv, cwd, user, envs, timeoutSec, tty }: SandboxCommand): StartFrameInput {
-  const [cmd, ...args] = argv;
+function settingsOf({ cwd, user, envs, timeoutSec, tty }: SandboxCommand): ExecutionOptions {
   return {
-    type: "start",
-    cmd,
-    args,
     stdin: true,
-    encoding: "base64",
     ...(cwd === undefined ? {} : { cwd }),
     ...(user === undefined ? {} : { user }),
     ...(envs === undefined ? {} : { envs }),
-    ...(timeoutSec === undefined ? {} : { timeout_ms: timeoutSec * 1_000 }),
+    ...(timeoutSec === undefined ? {} : { timeoutMs: timeoutSec * 1_000 }),
     ...(tty === true ? { pty: { cols: process.stdout.columns, rows: process.stdout.rows } } : {}),
   };
 }
@@ -102,42 +97,51 @@ function commandError({ output }: CommandContext, { timeoutSec }: SandboxCommand
   throw error;
 }
 
-function decode({ data, encoding }: { data: string; encoding: "utf-8" | "base64" }): Buffer {
-  return Buffer.from(data, encoding === "base64" ? "base64" : "utf8");
+/** As the API's stream has it: docs/reference/api.md. */
+function frameOf(event: ExecutionEvent): object {
+  switch (event.type) {
+    case "start":
+      return event;
+    case "exit": {
+      const { type, exitCode, signal, oom, status } = event;
+      return { type, exit_code: exitCode, ...(signal === undefined ? {} : { signal }), status, oom };
+    }
+    default:
+      return { type: event.type, data: Buffer.from(event.data).toString("base64"), encoding: "base64" };
+  }
 }
 
 /** The first Ctrl-C goes to the command; the second kills it. Any other signal goes to it too. */
-function forwardSignals(stream: ExecStream, interrupts: CommandContext["interrupts"]): Disposable {
+function forwardSignals(execution: Execution, interrupts: CommandContext["interrupts"]): Disposable {
   let interrupted = false;
   return interrupts.take((signal) => {
     const again = signal === "SIGINT" && interrupted;
     interrupted ||= signal === "SIGINT";
-    const name: SignalName = again ? "SIGKILL" : signal;
-    void stream.send({ type: "signal", signal: name });
+    void execution.kill(again ? "SIGKILL" : signal);
   });
 }
 
 /** Copies standard input, then closes the command's. */
-async function forwardInput(stream: ExecStream, signal: AbortSignal): Promise<void> {
+async function forwardInput(execution: Execution, signal: AbortSignal): Promise<void> {
   const { stdin } = process;
   signal.addEventListener("abort", () => stdin.destroy(), { once: true });
   try {
     for await (const chunk of stdin as AsyncIterable<Buffer>) {
-      await stream.send({ type: "stdin", data: chunk.toString("base64") });
+      await execution.write(chunk);
     }
   } catch (error) {
     // this end was closed (`<&-`), is a directory, or has been given up
     if (!signal.aborted && (error as NodeJS.ErrnoException).code === undefined) throw error;
   }
-  if (!signal.aborted) await stream.send({ type: "close_stdin" });
+  if (!signal.aborted) await execution.closeInput();
 }
 
 /** Makes this terminal raw, and passes on its size. */
-function attachTerminal(stream: ExecStream): Disposable {
+function attachTerminal(execution: Execution): Disposable {
   const stdin = process.stdin as ReadStream;
   const resize = (): void => {
     const { columns: cols, rows } = process.stdout;
-    void stream.send({ type: "resize", cols, rows });
+    void execution.resize({ cols, rows });
   };
   stdin.setRawMode(true);
   process.stdout.on("resize", resize);

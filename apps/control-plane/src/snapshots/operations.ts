@@ -14,7 +14,15 @@ export const snapshotOperations: Operations = {
     description:
       "The sandbox stops only for what changed, and goes on. Sandboxes made from the template go on where it was: memory, processes, files.",
     usesHost: true,
-    errors: ["not_found", "invalid_state", "conflict", "already_exists", "stale_incarnation", "incompatible_snapshot"],
+    errors: [
+      "not_found",
+      "invalid_state",
+      "conflict",
+      "already_exists",
+      "stale_incarnation",
+      "incompatible_snapshot",
+      "quota_exceeded",
+    ],
     request: {
       query: { overwrite: true },
       body: { sandbox_id: SANDBOX_EXAMPLE.id, name: params.name },
@@ -61,7 +69,7 @@ export const snapshotOperations: Operations = {
     description:
       "Makes sandboxes that go on from this one's state: memory, processes, files. The source goes on as well.",
     usesHost: true,
-    errors: ["invalid_state", "conflict", "stale_incarnation", "incompatible_snapshot"],
+    errors: ["invalid_state", "conflict", "stale_incarnation", "incompatible_snapshot", "quota_exceeded"],
     request: { params: { id: SANDBOX_EXAMPLE.id }, body: { count: 1, metadata: { purpose: "second try" } } },
     answers: {
       201: {

@@ -38,8 +38,8 @@ export const createCommand = defineCommand<CreateOptions>({
   async run({ connect, config, output, signal }, _args, options) {
     const client = await connect();
     const envs = resolveEnvs(options.env, config.env);
-    const sandbox = await client.createSandbox(
-      {
+    const sandbox = await client.call("createSandbox", {
+      body: {
         ...newSandboxBody(options),
         ...(options.timeout === undefined ? {} : { timeout_sec: options.timeout }),
         ...(options.onTimeout === undefined ? {} : { on_timeout: options.onTimeout }),
@@ -47,7 +47,7 @@ export const createCommand = defineCommand<CreateOptions>({
         ...(options.metadata === undefined ? {} : { metadata: options.metadata }),
       },
       signal,
-    );
+    });
     output.result(sandbox, () => sandbox.id);
   },
 });

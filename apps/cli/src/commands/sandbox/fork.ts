@@ -19,11 +19,11 @@ export const forkCommand = defineCommand<{ count?: number; timeout?: number }>({
   examples: [["wrenn sandbox fork -n 4 $id", "four tries from the same point"]],
   async run({ connect, output, signal }, [id = ""], { count, timeout }) {
     const client = await connect();
-    const children = await client.forkSandbox(
-      id,
-      { ...(count === undefined ? {} : { count }), ...(timeout === undefined ? {} : { timeout_sec: timeout }) },
+    const children = await client.call("forkSandbox", {
+      path: { id },
+      body: { ...(count === undefined ? {} : { count }), ...(timeout === undefined ? {} : { timeout_sec: timeout }) },
       signal,
-    );
+    });
     output.result(children, () => children.map((child) => child.id).join("\n"));
   },
 });

@@ -5,7 +5,7 @@ export const getCommand = defineCommand({
   summary: "Describe a sandbox",
   arguments: [{ syntax: "<id>", description: "the sandbox" }],
   async run({ connect, output, signal }, [id = ""]) {
-    const sandbox = await (await connect()).getSandbox(id, signal);
+    const sandbox = await (await connect()).call("getSandbox", { path: { id }, signal });
     output.result(sandbox, () => {
       const width = Math.max(...Object.keys(sandbox).map((name) => name.length));
       return Object.entries(sandbox)

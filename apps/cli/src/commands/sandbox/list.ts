@@ -14,7 +14,7 @@ export const listCommand = defineCommand<{ status?: string; quiet?: boolean }>({
   async run({ connect, output, signal }, _args, options) {
     const client = await connect();
     const query = options.status === undefined ? {} : { status: options.status };
-    const sandboxes = await Array.fromAsync(client.listSandboxes(query, signal));
+    const sandboxes = await Array.fromAsync(client.list("listSandboxes", { query, signal }));
     if (!output.json && options.quiet === true) {
       for (const { id } of sandboxes) output.line(id);
       return;

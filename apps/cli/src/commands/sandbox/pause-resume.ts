@@ -6,7 +6,9 @@ export const pauseCommand = defineCommand<{ diskOnly?: boolean }>({
   arguments: [{ syntax: "<id>", description: "the sandbox" }],
   options: [{ flags: "--disk-only", description: "without its memory: it boots anew when it is resumed" }],
   async run({ connect, output, signal }, [id = ""], { diskOnly = false }) {
-    const sandbox = await (await connect()).pauseSandbox(id, { memory: !diskOnly }, signal);
+    const sandbox = await (
+      await connect()
+    ).call("pauseSandbox", { path: { id }, query: { memory: !diskOnly }, signal });
     output.result(sandbox, () => `${sandbox.id} is ${sandbox.status}`);
   },
 });
@@ -17,7 +19,7 @@ export const resumeCommand = defineCommand<{ cold?: boolean }>({
   arguments: [{ syntax: "<id>", description: "the sandbox" }],
   options: [{ flags: "--cold", description: "boot it from its disk, without what was in memory" }],
   async run({ connect, output, signal }, [id = ""], { cold = false }) {
-    const sandbox = await (await connect()).resumeSandbox(id, { memory: !cold }, signal);
+    const sandbox = await (await connect()).call("resumeSandbox", { path: { id }, query: { memory: !cold }, signal });
     output.result(sandbox, () => `${sandbox.id} is ${sandbox.status}`);
   },
 });

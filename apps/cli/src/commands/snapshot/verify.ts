@@ -12,10 +12,10 @@ export const verifyCommand = defineCommand({
   async run({ connect, output, signal }, names) {
     const client = await connect();
     const all = async () =>
-      (await Array.fromAsync(client.listTemplates({ type: "snapshot" }, signal))).map((t) => t.name);
+      (await Array.fromAsync(client.list("listTemplates", { query: { type: "snapshot" }, signal }))).map((t) => t.name);
     const checks = [];
     for (const name of names.length === 0 ? await all() : names) {
-      const check = await client.verifySnapshot(name, signal);
+      const check = await client.call("verifySnapshot", { path: { name }, signal });
       checks.push(check);
       if (output.json) continue;
       const bytes = check.files.reduce((sum, file) => sum + file.bytes, 0);

@@ -44,7 +44,7 @@ async function snapshot(
 ): Promise<void> {
   const client = await connect();
   const body = { sandbox_id: sandboxId, ...(name === undefined ? {} : { name }) };
-  const template = await client.createSnapshot(body, { overwrite }, signal);
+  const template = await client.call("createSnapshot", { body, query: { overwrite }, signal });
   output.result(template, () => template.name);
   output.note(`${formatBytes(template.size_bytes)} on the host`);
 }

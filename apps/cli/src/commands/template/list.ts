@@ -14,7 +14,9 @@ const listCommand = (summary: string, type: Template["type"] | undefined, empty:
     options: [QUIET],
     async run({ connect, output, signal }, _args, options) {
       const client = await connect();
-      const templates = await Array.fromAsync(client.listTemplates(type === undefined ? {} : { type }, signal));
+      const templates = await Array.fromAsync(
+        client.list("listTemplates", { query: type === undefined ? {} : { type }, signal }),
+      );
       if (!output.json && options.quiet === true) {
         for (const { name } of templates) output.line(name);
         return;

@@ -15,7 +15,7 @@ const rmCommand = (summary: string, what: string) =>
       const deleted: string[] = [];
       for (const name of names) {
         try {
-          await client.deleteTemplate(name, signal);
+          await client.call("deleteTemplate", { path: { name }, signal });
           deleted.push(name);
           if (!output.json) output.line(name);
         } catch (thrown) {

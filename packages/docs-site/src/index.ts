@@ -1,0 +1,2 @@
+export { checkSite } from "./check.ts";
+export { readSite, type SitePage } from "./site.ts";

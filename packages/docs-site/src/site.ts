@@ -1,0 +1,59 @@
+/** The repository's documents as pages of one site, below /guide. */
+import { glob, readFile } from "node:fs/promises";
+import { dirname, join, normalize } from "node:path";
+import { Marked, type Tokens } from "marked";
+import { gfmHeadingId } from "marked-gfm-heading-id";
+import { layout } from "./layout.ts";
+
+const DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/**/*.md", "crates/*/README.md", "bench/*/README.md"];
+/** Files that are no documents, and where the server has them. */
+const SERVED: Readonly<Record<string, string>> = { "docs/reference/openapi.yaml": "/openapi.yaml" };
+/** Where the site begins. */
+const INDEX = "docs/README.md";
+
+export interface SitePage {
+  /** Such as `/guide/docs/reference/api`. */
+  url: string;
+  title: string;
+  html: string;
+}
+
+/** Renders every document. `root` is the repository. */
+export async function readSite(root: string): Promise<SitePage[]> {
+  const texts = new Map<string, string>();
+  for await (const path of glob(DOCUMENTS, { cwd: root, exclude: (name) => name.includes("node_modules") }))
+    texts.set(path, await readFile(join(root, path), "utf8"));
+  const menu = [...texts].map(([path, text]) => ({ url: urlOf(path), title: titleOf(text), path }));
+  return [...texts].map(([path, text]) => ({
+    url: urlOf(path),
+    title: titleOf(text),
+    html: layout({ title: titleOf(text), body: renderDocument(path, text, texts), menu, current: urlOf(path) }),
+  }));
+}
+
+function urlOf(path: string): string {
+  return path === INDEX ? "/guide" : `/guide/${path.replace(/\.md$/, "")}`;
+}
+
+function titleOf(text: string): string {
+  return /^# +(.+)$/m.exec(text)?.[1] ?? "Wrenn";
+}
+
+function renderDocument(path: string, text: string, texts: ReadonlyMap<string, string>): string {
+  const marked = new Marked(gfmHeadingId(), {
+    async: false,
+    walkTokens(token) {
+      if (token.type === "link") (token as Tokens.Link).href = hrefOf(path, (token as Tokens.Link).href, texts);
+    },
+  });
+  return marked.parse(text) as string;
+}
+
+/** A link between documents as one between pages; a link to another file of the repository has no page. */
+function hrefOf(from: string, href: string, texts: ReadonlyMap<string, string>): string {
+  if (/^[a-z][a-z0-9+.-]*:|^\/|^#/i.test(href)) return href;
+  const [path = "", anchor] = href.split("#");
+  const target = normalize(join(dirname(from), decodeURI(path)));
+  const url = SERVED[target] ?? (texts.has(target) ? urlOf(target) : undefined);
+  return url === undefined ? "#" : url + (anchor === undefined ? "" : `#${anchor}`);
+}
