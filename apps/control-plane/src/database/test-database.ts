@@ -1,20 +1,22 @@
 /**
- * For tests: one real server per test file, a fresh database per call.
+ * For tests: one real server per test file, a fresh database per call. It is the embedded one, or that
+ * whose programs are in the directory WRENN_TEST_POSTGRES.
  */
 import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sql } from "kysely";
-import { startEmbeddedPostgres, type RunningPostgres } from "@wrenn/postgres";
+import { startEmbeddedPostgres } from "@wrenn/postgres";
 import { connectDatabase, type Database } from "./connect.ts";
+import { startDebianServer, type RunningServer } from "./debian-server.ts";
 
 export class TestServer {
   readonly #directory: string;
-  readonly #server: RunningPostgres;
+  readonly #server: RunningServer;
   readonly #maintenance: Database;
   #count = 0;
 
-  private constructor(directory: string, server: RunningPostgres, maintenance: Database) {
+  private constructor(directory: string, server: RunningServer, maintenance: Database) {
     this.#directory = directory;
     this.#server = server;
     this.#maintenance = maintenance;
@@ -23,11 +25,15 @@ export class TestServer {
   static async start(): Promise<TestServer> {
     const directory = await fs.mkdtemp(join(tmpdir(), "control-plane-db-"));
     await fs.chmod(directory, 0o711);
-    const server = await startEmbeddedPostgres({
-      stateDirectory: directory,
-      signal: AbortSignal.timeout(60_000),
-      log: () => undefined,
-    });
+    const binaries = process.env["WRENN_TEST_POSTGRES"];
+    const server =
+      binaries === undefined
+        ? await startEmbeddedPostgres({
+            stateDirectory: directory,
+            signal: AbortSignal.timeout(60_000),
+            log: () => undefined,
+          })
+        : await startDebianServer(binaries, directory);
     return new TestServer(
       directory,
       server,
