@@ -1,11 +1,12 @@
 import { defineConfig } from "vitest/config";
 
 /**
- * Three kinds of test, told apart by their file names:
+ * Four kinds of test, told apart by their file names:
  *   x.test.ts       pure, any user, runs in parallel (`npm run check`)
  *   x.host.test.ts  real kernel interfaces or a real database; needs root, one file at a time
  *   x.vm.test.ts    real virtual machines; needs root and the built guest, one file at a time,
  *                   with the leak gate after every test
+ *   x.nested.test.ts  what needs device-mapper or KVM; in the testbed, one file at a time
  */
 const everywhere = ["**/node_modules/**", "target/**"];
 const setupFiles = ["./tools/test/property-tests.ts"];
@@ -18,7 +19,7 @@ export default defineConfig({
           name: "unit",
           setupFiles,
           include: ["**/*.test.ts"],
-          exclude: [...everywhere, "**/*.host.test.ts", "**/*.vm.test.ts"],
+          exclude: [...everywhere, "**/*.host.test.ts", "**/*.vm.test.ts", "**/*.nested.test.ts"],
         },
       },
       {
@@ -40,6 +41,17 @@ export default defineConfig({
           exclude: everywhere,
           fileParallelism: false,
           testTimeout: 180_000,
+          hookTimeout: 300_000,
+        },
+      },
+      {
+        test: {
+          name: "nested",
+          setupFiles,
+          include: ["**/*.nested.test.ts"],
+          exclude: everywhere,
+          fileParallelism: false,
+          testTimeout: 300_000,
           hookTimeout: 300_000,
         },
       },

@@ -16,6 +16,8 @@ const MODULES = ["virtio_blk", "virtio_net", "loop", "dm-mod", "dm-snapshot", "t
 export interface TestbedMachine {
   qemu: string;
   accelerator: "kvm" | "tcg";
+  /** Frequency of this machine's TSC, which a guest under TCG cannot measure beside other work. */
+  tscKhz: number;
   image: TestbedImage;
   memoryMib: number;
   scratchPath: string;
@@ -77,7 +79,7 @@ export function qemuArguments(machine: TestbedMachine): [string, ...string[]] {
   ];
 }
 
-function kernelArguments({ accelerator, image, scratchFileSystem, terminal }: TestbedMachine): string[] {
+function kernelArguments({ accelerator, tscKhz, image, scratchFileSystem, terminal }: TestbedMachine): string[] {
   return [
     "console=ttyS0",
     "quiet",
@@ -85,7 +87,7 @@ function kernelArguments({ accelerator, image, scratchFileSystem, terminal }: Te
     "reboot=t",
     "mitigations=off",
     "cryptomgr.notests",
-    ...(accelerator === "tcg" ? ["tsc=reliable", "no_timer_check"] : []),
+    ...(accelerator === "tcg" ? ["tsc=reliable", `tsc_early_khz=${tscKhz}`, "no_timer_check"] : []),
     `wrenn_guest=${TESTBED_GUEST}`,
     `wrenn_kernel=${image.kernelDirectory}`,
     `wrenn_modules=${[...MODULES, ...(accelerator === "kvm" ? ["kvm_intel"] : []), scratchFileSystem].join(",")}`,

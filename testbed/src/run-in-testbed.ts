@@ -5,11 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import type { Socket } from "node:net";
-import { kill, remove, start, statIfExists } from "@wrenn/effects";
+import { kill, remove, run, start, statIfExists } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import { POWER_CUT_STATUS, qemuArguments, STREAM_FDS } from "./arguments.ts";
 import type { TestbedImage } from "./ensure-testbed.ts";
-import { EXCHANGE_MOUNT } from "./paths.ts";
+import { EXCHANGE_MOUNT, SHIM_PATH } from "./paths.ts";
 import { fileSystemOf, makeScratchDisk, type ScratchFileSystem } from "./scratch-disk.ts";
 
 const SCRATCH_BYTES = 16 * 1024 ** 3;
@@ -62,6 +62,7 @@ export async function runInTestbed(options: TestbedOptions): Promise<TestbedEnd>
     scratchPath,
     scratchFileSystem,
     exchangeDirectory,
+    tscKhz: await measureTscKhz(signal),
     forwards: options.forwards ?? [],
     terminal,
   });
@@ -147,6 +148,11 @@ function connectStreams(options: TestbedOptions, stream: (name: keyof typeof STR
   } else {
     stream("input").pipe(options.output, { end: false });
   }
+}
+
+async function measureTscKhz(signal: AbortSignal): Promise<number> {
+  const { stdout } = await run([SHIM_PATH, "tsc-khz"], { signal, timeoutMs: 10_000 });
+  return Number(stdout);
 }
 
 function collect(stream: Readable): Buffer[] {

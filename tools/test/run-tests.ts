@@ -65,7 +65,8 @@ function chooseParts({ only, pattern, shard }: TestOptions): ReadonlySet<Part> {
   }
   // a pattern names TypeScript tests: the checks have nothing to do with it
   const chosen =
-    (only as readonly Part[] | undefined) ?? (pattern === undefined ? PARTS : (["unit", "host", "vm"] as const));
+    (only as readonly Part[] | undefined) ??
+    (pattern === undefined ? PARTS : (["unit", "host", "vm", "nested"] as const));
   return new Set(chosen);
 }
 

@@ -1,7 +1,10 @@
 /** The steps that run tests. */
-import { readFile, rm } from "node:fs/promises";
+import { access, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
+import { progressFor } from "@wrenn/guest";
+import { ensureTestbed, EXCHANGE_MOUNT, nestedAcceleration, runInTestbed } from "@wrenn/testbed";
 import { countCargoTests, failedCargoTests, withoutSuccesses } from "./cargo-results.ts";
 import { MEMORY_GUARD } from "./check-steps.ts";
 import { runChild } from "./child.ts";
@@ -12,6 +15,8 @@ import type { VitestReport } from "./vitest-reporter.ts";
 const MINUTE = 60_000;
 /** How much longer the full run may take. */
 const FULL_FACTOR = 4;
+const NESTED_DEADLINE_MS = 15 * MINUTE;
+const NESTED_MEMORY_MIB = 2_048;
 
 function cargoSuite(name: string, argv: readonly string[], env: Record<string, string> = {}): Step {
   return {
@@ -60,6 +65,72 @@ function vitestSuite(project: Extract<Part, "unit" | "host" | "vm">, deadlineMs:
   };
 }
 
+/** The tests for which this machine's kernel may lack something, in the testbed: docs/reference/testbed.md. */
+const nestedSuite: Step = {
+  name: "nested",
+  part: "nested",
+  needsRoot: true,
+  async run(context) {
+    const lacking = await whatTheTestbedLacks(context.env["PATH"] ?? "");
+    if (lacking !== undefined) {
+      console.log(`SKIPPED nested: the testbed needs ${lacking}, which is not installed`);
+      return { counts: { ...NONE, skipped: 1 }, failures: [] };
+    }
+    const exchange = await mkdtemp(join(tmpdir(), "wrenn-test-nested-"));
+    try {
+      const deadline = AbortSignal.timeout(NESTED_DEADLINE_MS * (context.full ? FULL_FACTOR : 1));
+      const signal = AbortSignal.any([context.signal, deadline]);
+      const end = await runInTestbed({
+        qemu: "qemu-system-x86_64",
+        accelerator: await nestedAcceleration(),
+        image: await ensureTestbed({
+          stateDirectory: sharedDirectory(context),
+          progress: progressFor(process.stderr),
+          signal,
+        }),
+        argv: vitestArgv("nested", context),
+        env: {
+          ...context.env,
+          WRENN_TEST_REPORT: `${EXCHANGE_MOUNT}/report.json`,
+          NODE_COMPILE_CACHE: "/tmp/compile-cache",
+        },
+        directory: context.root,
+        memoryMib: NESTED_MEMORY_MIB,
+        fileSystem: "xfs",
+        exchangeDirectory: exchange,
+        input: Readable.from([]),
+        output: process.stdout,
+        error: process.stderr,
+        signal,
+      });
+      const how = end.kind === "exit" ? `exit status ${end.code}` : "power cut";
+      const ok = end.kind === "exit" && end.code === 0;
+      return summarise("nested", ok, how, await readReport(join(exchange, "report.json")));
+    } finally {
+      await rm(exchange, { recursive: true, force: true });
+    }
+  },
+};
+
+/** The first program that is missing. */
+async function whatTheTestbedLacks(path: string): Promise<string | undefined> {
+  for (const program of ["qemu-system-x86_64", "mkfs.xfs", "dmsetup"]) {
+    const places = [...path.split(":"), "/usr/sbin", "/sbin"].map((directory) => join(directory, program));
+    const found = await Promise.all(
+      places.map((place) =>
+        access(place).then(
+          () => true,
+          () => false,
+        ),
+      ),
+    );
+    if (!found.includes(true)) return program;
+  }
+  return undefined;
+}
+
+const sharedDirectory = ({ env }: StepContext): string => env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
+
 function vitestArgv(project: string, { root, shard, pattern }: StepContext): [string, ...string[]] {
   return [
     process.execPath,
@@ -94,4 +165,5 @@ export const SUITE_STEPS: readonly Step[] = [
   vitestSuite("unit", 5 * MINUTE),
   vitestSuite("host", 10 * MINUTE),
   vitestSuite("vm", 25 * MINUTE),
+  nestedSuite,
 ];

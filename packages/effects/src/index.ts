@@ -1,6 +1,7 @@
 export { failpoint } from "./failpoint.ts";
 export { tryLock, waitForLock, type FileLock } from "./file-lock.ts";
 export {
+  cloneFile,
   copyFile,
   flush,
   hardLink,

@@ -10,14 +10,14 @@ export const testCommand = defineCommand<TestOptions>({
   name: "test",
   summary: "Check everything that the project checks",
   description: [
-    "Checks formatting, lint rules, types, documents and protocols, and runs the Rust, unit, host and VM tests. Goes on after a failure, and ends with one line: N passed, N failed, N skipped. Without root, what needs it is skipped.",
+    "Checks formatting, lint rules, types, documents and protocols, and runs the Rust, unit, host, VM and nested tests. Goes on after a failure, and ends with one line: N passed, N failed, N skipped. Without root, what needs it is skipped.",
   ],
   arguments: [{ syntax: "[pattern]", description: "only test files whose path contains this" }],
   options: [
     { flags: "--full", description: "more property-test runs and the long tests" },
     {
       flags: "--only <parts>",
-      description: "only these, separated by commas: check, rust, unit, host, vm",
+      description: "only these, separated by commas: check, rust, unit, host, vm, nested",
       parse: (text) => text.split(","),
     },
     { flags: "--shard <i/n>", description: "only the i-th of n parts of the TypeScript tests" },

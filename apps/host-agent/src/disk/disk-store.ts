@@ -8,7 +8,8 @@
 /** An immutable disk image that others build on: a template's root file system or a sealed disk. */
 export interface DiskBase {
   path: string;
-  format: "raw" | "qcow2";
+  /** `dm-snapshot`: the CoW file of a device-mapper snapshot. */
+  format: "raw" | "qcow2" | "dm-snapshot";
   /** What `path` itself reads through to, nearest first. */
   backingPaths: readonly string[];
 }
@@ -16,9 +17,11 @@ export interface DiskBase {
 /** A disk that one VM writes. */
 export interface Disk {
   id: string;
-  /** What the VMM opens. */
+  /** The file that keeps what is written. */
   path: string;
-  format: "raw" | "qcow2";
+  /** The block device that the VMM opens, raw; without one it opens `path`. */
+  device?: string;
+  format: "raw" | "qcow2" | "dm-snapshot";
   backingPaths: readonly string[];
 }
 
@@ -26,8 +29,8 @@ export interface Disk {
 export interface DiskStore {
   readonly kind: "qcow2" | "device-mapper";
   /**
-   * Makes an empty overlay on `base` in `directory`, named by `id`, owned by `uid`. It never moves: others
-   * name it by its path.
+   * Makes an overlay on `base` in `directory`, named by `id`, owned by `uid`. It never moves: others name it
+   * by its path.
    * @throws WrennError `storage_full`, `already_exists`
    */
   create(
@@ -36,7 +39,7 @@ export interface DiskStore {
   ): Promise<Disk>;
   /** Flushes the disk of a paused VM and says what others can build on, once the VM writes it no more. */
   seal(disk: Disk, signal: AbortSignal): Promise<DiskBase>;
-  /** Makes a sealed disk read-only, when no VM writes it any more; repeating is success. Runs on its own deadline. */
+  /** Makes a sealed disk read-only and lets its device go, when no VM writes it any more; repeating is success. Runs on its own deadline. */
   lock(base: DiskBase): Promise<void>;
   /**
    * Writes what a sealed disk holds beyond `onto`, one of its backing paths or none, as one new sealed disk

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { run } from "@wrenn/effects";
 import type { DiskBase } from "../disk-store.ts";
+import { describeDiskStoreContract } from "../disk-store-contract.ts";
 import { emptyOverlay, MAX_DISK_BYTES } from "./overlay.ts";
 import { Qcow2Store } from "./qcow2-store.ts";
 
@@ -122,3 +123,9 @@ describe("Qcow2Store", () => {
     ).rejects.toMatchObject({ code: "invalid_request" });
   });
 });
+
+describeDiskStoreContract(
+  "qcow2",
+  () => new Qcow2Store(),
+  () => directory,
+);
