@@ -10,15 +10,16 @@ const MARKS = {
 } as const satisfies Record<FindingStatus, readonly [string, string]>;
 const MARK_WIDTH = "limited".length;
 
-export const doctorCommand = defineCommand({
+export const doctorCommand = defineCommand<{ production?: boolean }>({
   name: "doctor",
   summary: "Check what this machine offers and lacks",
   description: [
     "Looks at every requirement: what was found, what follows, and what to do. Exit code 1 when something required is missing.",
   ],
-  async run({ config, output, signal }) {
+  options: [{ flags: "--production", description: "also what a machine that serves others should have" }],
+  async run({ config, output, signal }, _args, options) {
     const { examine } = await import("../doctor/checks.ts");
-    const findings = await examine(config, signal);
+    const findings = await examine(config, signal, options);
     const missing = findings.filter(({ status }) => status === "missing").length;
     output.result({ ok: missing === 0, findings }, () =>
       [...findings.map((finding) => render(output, finding, nameWidth(findings))), "", summary(missing)].join("\n"),

@@ -4,6 +4,7 @@ import type { Check, Finding } from "./finding.ts";
 import { checkControlGroups, checkDeviceMapper, checkKvm, checkNamespaces, checkTun } from "./kernel.ts";
 import { checkDisk, checkMemory, checkRoot, checkStateDirectory, checkSystem } from "./machine.ts";
 import { checkIproute, checkNftables, checkPort, checkResolvers } from "./network.ts";
+import { PRODUCTION_CHECKS } from "./production.ts";
 import { checkBinaries, checkFirecracker, checkPackages, checkQemu } from "./software.ts";
 
 const CHECKS: readonly Check[] = [
@@ -27,7 +28,12 @@ const CHECKS: readonly Check[] = [
   checkPort,
 ];
 
-/** Looks at the whole machine. */
-export async function examine(config: CliConfig, signal: AbortSignal): Promise<Finding[]> {
-  return (await Promise.all(CHECKS.map(async (check) => await check(config, signal)))).flat();
+/** Looks at the whole machine; for production, also at what one that serves others should have. */
+export async function examine(
+  config: CliConfig,
+  signal: AbortSignal,
+  options: { production?: boolean } = {},
+): Promise<Finding[]> {
+  const checks = options.production === true ? [...CHECKS, ...PRODUCTION_CHECKS] : CHECKS;
+  return (await Promise.all(checks.map(async (check) => await check(config, signal)))).flat();
 }

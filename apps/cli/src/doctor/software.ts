@@ -92,7 +92,12 @@ export const checkFirecracker: Check = async (config) => {
   const finding: Finding =
     path === undefined
       ? { name: "firecracker", status: "ok", found: "not installed", consequence: "QEMU runs the VMs" }
-      : { name: "firecracker", status: "ok", found: path, consequence: "Used where KVM is usable" };
+      : {
+          name: "firecracker",
+          status: "ok",
+          found: path,
+          consequence: "Not used yet, and unproven here: QEMU runs the VMs",
+        };
   return [finding];
 };
 

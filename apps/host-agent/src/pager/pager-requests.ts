@@ -29,6 +29,16 @@ export interface LayerSummary {
   touchedBytes: number;
 }
 
+/** Memory that a VMM will ask for by userfaultfd. */
+export interface MemorySession {
+  id: string;
+  /** Made by the pager; only `uid` may connect. */
+  socket: string;
+  uid: number;
+  gid: number;
+  layers: MemoryFiles;
+}
+
 /** What was written into a process. */
 export interface Injection {
   dataBytes: number;

@@ -14,12 +14,15 @@ import {
   type LayerSummary,
   type LayerTarget,
   type MemoryFiles,
+  type MemorySession,
   type PagerHealth,
+  type PagerSessions,
 } from "./pager-requests.ts";
 import { askPager, PagerGone } from "./pager-socket.ts";
 
 /** How often a request is asked of a new pager. */
 const ATTEMPTS = 3;
+const SESSION_END_DEADLINE_MS = 10_000;
 
 export class Pager {
   readonly #process: PagerProcess;
@@ -86,6 +89,29 @@ export class Pager {
     signal: AbortSignal,
   ): Promise<LayerSummary> {
     return summaryOf(await this.#post("verify", layer, signal));
+  }
+
+  /**
+   * Serves the memory of a VM that is about to be restored: settles when its VMM may connect to the socket.
+   * A VM that cannot be served any more is killed.
+   */
+  async openSession(session: MemorySession, signal: AbortSignal): Promise<void> {
+    const { id, socket, uid, gid, layers } = session;
+    await askPager(this.#process.socketPath, "POST", "/v1/sessions", { id, socket, uid, gid, layers }, signal);
+  }
+
+  /** Forgets a session, and ends its VMM if it lives; a missing one is success. Runs on its own deadline. */
+  async closeSession(id: string): Promise<void> {
+    const signal = AbortSignal.timeout(SESSION_END_DEADLINE_MS);
+    const { sessions } = (await askPager(
+      this.#process.socketPath,
+      "GET",
+      "/v1/sessions",
+      undefined,
+      signal,
+    )) as PagerSessions;
+    if (!sessions.some((session) => session.id === id)) return;
+    await askPager(this.#process.socketPath, "DELETE", `/v1/sessions/${id}`, undefined, signal);
   }
 
   async #post(what: string, body: unknown, signal: AbortSignal): Promise<unknown> {

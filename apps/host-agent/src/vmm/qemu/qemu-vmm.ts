@@ -2,11 +2,10 @@
  * QEMU's microvm machine, with KVM where it is usable and single-threaded TCG elsewhere. What works on
  * which version, and what does not: docs/reference/qemu.md.
  */
-import { watch } from "node:fs";
-import { access, readFile } from "node:fs/promises";
-import { basename, dirname } from "node:path";
+import { readFile } from "node:fs/promises";
 import { WrennError } from "@wrenn/errors";
 import type { Pager } from "../../pager/pager.ts";
+import { appears } from "../appears.ts";
 import { lastConsoleLines, ShimProcess, type ShimSpec } from "../shim.ts";
 import type { BootSpec, MachineShape, RestoreSpec, VirtualMachine, VmPlacement, Vmm, VmRecord } from "../vmm.ts";
 import {
@@ -200,26 +199,4 @@ function recordOf(
 ): VmRecord {
   const { name, directory, supervisionDirectory, diskPath } = placement;
   return { vmm: "qemu", name, directory, supervisionDirectory, diskPath, memoryPath, origin, shape };
-}
-
-/** Settles when `path` exists; to be called before whoever makes it is started. */
-async function appears(path: string, signal: AbortSignal): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  promise.catch(() => undefined); // it may be rejected before it is waited for
-  const watcher = watch(dirname(path), (_event, name) => {
-    if (name === basename(path)) resolve();
-  });
-  const onAbort = () => reject(signal.reason as Error);
-  signal.addEventListener("abort", onAbort, { once: true });
-  watcher.on("error", reject);
-  try {
-    const there = await access(path).then(
-      () => true,
-      () => false,
-    );
-    if (!there) await promise;
-  } finally {
-    watcher.close();
-    signal.removeEventListener("abort", onAbort);
-  }
 }

@@ -1,0 +1,108 @@
+/** A live Firecracker VM: its shim's process and its API. */
+import { chmod, chown, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { flush, remove, rename, statIfExists, writeFileAtomic } from "@wrenn/effects";
+import { WrennError } from "@wrenn/errors";
+import type { Pager } from "../../pager/pager.ts";
+import type { ShimProcess } from "../shim.ts";
+import type { Capture, CaptureTarget, VirtualMachine, VmExit, VmRecord } from "../vmm.ts";
+import type { FirecrackerApi } from "./api.ts";
+
+export class FirecrackerMachine implements VirtualMachine {
+  readonly record: VmRecord;
+  readonly #process: ShimProcess;
+  readonly #api: FirecrackerApi;
+  readonly #pager: Pager;
+
+  constructor(record: VmRecord, process: ShimProcess, api: FirecrackerApi, pager: Pager) {
+    this.record = record;
+    this.#process = process;
+    this.#api = api;
+    this.#pager = pager;
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  get exited(): Promise<VmExit> {
+    return this.#process.exited;
+  }
+
+  async pause(signal: AbortSignal): Promise<void> {
+    await this.#api.vmState("Paused", signal);
+  }
+
+  async resume(signal: AbortSignal): Promise<void> {
+    await this.#api.vmState("Resumed", signal);
+  }
+
+  /**
+   * Firecracker writes into its own directory. The dirty log starts anew with each snapshot that it made, so
+   * pages that did not become a layer stay in the file: the next snapshot is merged into it.
+   */
+  async capture(target: CaptureTarget, signal: AbortSignal): Promise<Capture> {
+    const { directory, origin, memoryPath: image } = this.record;
+    const statePath = join(directory, "state");
+    const pagesPath = join(directory, "pages");
+    await remove(statePath, "capture.scratch");
+    try {
+      await this.#api.createSnapshot(
+        // Of a VM that was booted, what was never touched is zeros: its first difference is all of its memory.
+        { snapshot_path: statePath, mem_file_path: origin === "booted" ? image : pagesPath, snapshot_type: "Diff" },
+        signal,
+      );
+      const state = await readFile(statePath);
+      await writeFileAtomic(target.statePath, state, { mode: 0o444, name: "capture.state", durable: false });
+      const layer = origin === "booted" ? undefined : await this.#seal(pagesPath, target, signal);
+      return { stateBytes: state.length, layer };
+    } finally {
+      await remove(statePath, "capture.scratch");
+    }
+  }
+
+  async #seal(pagesPath: string, target: CaptureTarget, signal: AbortSignal): Promise<Capture["layer"]> {
+    const { buildId, memoryPath, headerPath, parent } = target;
+    if (parent === undefined) throw new WrennError("internal", `Cannot capture ${this.record.name}: it has no parent`);
+    const owner = await statIfExists(pagesPath);
+    await rename(pagesPath, memoryPath, "capture.memory");
+    try {
+      // The VMM's user has no business in a layer.
+      await chown(memoryPath, 0, 0);
+      await chmod(memoryPath, 0o444);
+      const layer = { buildId, memory: memoryPath, header: headerPath };
+      return await this.#pager.seal(layer, { parent: parent.layers.header }, signal);
+    } catch (error) {
+      await chmod(memoryPath, 0o600);
+      await chown(memoryPath, owner?.uid ?? 0, owner?.gid ?? 0);
+      await rename(memoryPath, pagesPath, "capture.memory");
+      throw error;
+    }
+  }
+
+  async switchDisk(): Promise<void> {
+    throw new WrennError("unsupported", `Cannot switch the disk of ${this.record.name}: Firecracker cannot do that`, {
+      hint: "Pause the sandbox, and make a template of what was paused",
+    });
+  }
+
+  async currentDiskPath(signal: AbortSignal): Promise<string> {
+    signal.throwIfAborted();
+    return this.record.diskPath;
+  }
+
+  async flushDisk(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await flush(this.record.diskPath, "disk.flush");
+  }
+
+  async stop(): Promise<VmExit> {
+    this.#api.close();
+    return await this.#process.stop();
+  }
+
+  detach(): void {
+    this.#api.close();
+    this.#process.detach();
+  }
+}

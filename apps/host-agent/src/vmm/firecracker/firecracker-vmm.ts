@@ -1,0 +1,228 @@
+/**
+ * Firecracker microVMs on KVM. Every VM runs under its shim: its own user, network namespace and cgroup, a
+ * root with only its files, Firecracker's own seccomp filters. docs/reference/firecracker.md tells what is
+ * used and why.
+ */
+import { mkdir, symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { remove, statIfExists } from "@wrenn/effects";
+import { WrennError } from "@wrenn/errors";
+import type { Pager } from "../../pager/pager.ts";
+import { appears } from "../appears.ts";
+import { lastConsoleLines, ShimProcess, type ShimSpec } from "../shim.ts";
+import type { BootSpec, MachineShape, RestoreSpec, VirtualMachine, VmPlacement, Vmm, VmRecord } from "../vmm.ts";
+import { FirecrackerApi } from "./api.ts";
+import { FirecrackerMachine } from "./firecracker-machine.ts";
+import { unpackKernel } from "./kernel-image.ts";
+import { requireSupported } from "./versions.ts";
+
+/** What Firecracker takes beside the guest's memory. */
+const OVERHEAD_MIB = 128;
+const MAX_THREADS = 64;
+const CPU_PERIOD_US = 100_000;
+/** No PCI, no PS/2, one serial port: what the guest need not look for. */
+const BOOT_ARGUMENTS = ["console=ttyS0", "pci=off", "8250.nr_uarts=1", "i8042.noaux", "i8042.nomux", "i8042.dumbkbd"];
+/** The disk's path is in the snapshot and must be the same in every VM: a link in the VM's own directory. */
+const DISK_LINK = "disk";
+
+export interface FirecrackerOptions {
+  /** Absolute path of the binary. */
+  program: string;
+  version: string;
+  /** SHA-256 of the binary, hex: a snapshot is loaded by the very same one. */
+  programHash: string;
+  cpuModel: string;
+  /** `uname -r` of the host: its KVM is part of a snapshot. */
+  hostKernel: string;
+  shimPath: string;
+  pager: Pager;
+  /** Where the kernels that were unpacked are kept. */
+  stateDirectory: string;
+}
+
+export class FirecrackerVmm implements Vmm {
+  readonly kind = "firecracker";
+  readonly accelerator = "kvm";
+  readonly version: string;
+  readonly compatibility: Readonly<Record<string, string>>;
+  readonly #options: FirecrackerOptions;
+
+  /** @throws WrennError `unsupported` for a version that is too old */
+  constructor(options: FirecrackerOptions) {
+    requireSupported(options.version);
+    this.#options = options;
+    this.version = options.version;
+    this.compatibility = {
+      vmm: `firecracker ${options.version} ${options.programHash}`,
+      machine: BOOT_ARGUMENTS.join(" "),
+      cpu: options.cpuModel,
+      hostKernel: options.hostKernel,
+    };
+  }
+
+  async boot(spec: BootSpec, signal: AbortSignal): Promise<VirtualMachine> {
+    const kernelPath = await this.#elfKernel(spec.kernelPath);
+    const mounts = [
+      { path: spec.memoryPath, read_only: false },
+      { path: kernelPath, read_only: true },
+      { path: spec.initramfsPath, read_only: true },
+    ];
+    const record = recordOf(spec, spec.shape, "booted", spec.memoryPath);
+    return await this.#launch(spec, record, mounts, signal, async (api) => {
+      const boot_args = [...BOOT_ARGUMENTS, ...spec.kernelArguments].join(" ");
+      await api.bootSource({ kernel_image_path: kernelPath, initrd_path: spec.initramfsPath, boot_args }, signal);
+      await api.drive(
+        {
+          drive_id: "rootfs",
+          path_on_host: DISK_LINK,
+          // The initramfs mounts it; Firecracker would add a root= of its own.
+          is_root_device: false,
+          is_read_only: false,
+          cache_type: "Writeback",
+          io_engine: "Sync",
+        },
+        signal,
+      );
+      if (spec.tapName !== undefined) {
+        const interfaceOfGuest = { iface_id: "eth0", host_dev_name: spec.tapName, guest_mac: spec.macAddress };
+        await api.networkInterface(interfaceOfGuest, signal);
+      }
+      const { vcpus, memoryMib } = spec.shape;
+      await api.machineConfiguration(
+        { vcpu_count: vcpus, mem_size_mib: memoryMib, smt: false, track_dirty_pages: true },
+        signal,
+      );
+      await api.entropy(signal);
+      await api.instanceStart(signal);
+    });
+  }
+
+  /** One flat memory is mapped from its file, which all its clones share; layers are served by the pager. */
+  async restore(spec: RestoreSpec, signal: AbortSignal): Promise<VirtualMachine> {
+    const { image, layers } = spec.memory;
+    const record = { ...recordOf(spec, spec.shape, "restored", image), statePath: spec.statePath };
+    const isFlat = Object.keys(layers.builds).length === 1;
+    const mounts = [{ path: spec.statePath, read_only: true }, ...(isFlat ? [{ path: image, read_only: true }] : [])];
+    return await this.#launch(spec, record, mounts, signal, async (api) => {
+      const socket = join(spec.directory, "memory.sock");
+      if (!isFlat) {
+        await remove(socket, "restore.socket");
+        const { uid } = spec;
+        await this.#options.pager.openSession({ id: spec.name, socket, uid, gid: uid, layers }, signal);
+      }
+      await api.loadSnapshot(
+        {
+          snapshot_path: spec.statePath,
+          mem_backend: isFlat
+            ? { backend_type: "File", backend_path: image }
+            : { backend_type: "Uffd", backend_path: socket },
+          track_dirty_pages: true,
+          resume_vm: false,
+        },
+        signal,
+      );
+    });
+  }
+
+  async adopt(record: VmRecord, signal: AbortSignal): Promise<VirtualMachine | undefined> {
+    const process = await ShimProcess.attach(record.supervisionDirectory, signal);
+    if (process === undefined) return undefined;
+    return this.#machine(record, process, new FirecrackerApi(apiSocketPath(record.directory)));
+  }
+
+  /** Starts Firecracker, waits for its API and prepares it; a failure at any step leaves no process. */
+  async #launch(
+    placement: VmPlacement,
+    record: VmRecord,
+    mounts: ShimSpec["mounts"],
+    signal: AbortSignal,
+    prepare: (api: FirecrackerApi) => Promise<void>,
+  ): Promise<VirtualMachine> {
+    const { directory, supervisionDirectory, diskPath } = placement;
+    const socketPath = apiSocketPath(directory);
+    await remove(socketPath, "start.socket");
+    await remove(join(directory, DISK_LINK), "start.disk");
+    await symlink(diskPath, join(directory, DISK_LINK));
+    const listening = appears(socketPath, signal);
+    listening.catch(() => undefined);
+    const spec = this.#shimSpec(placement, record.shape, mounts);
+    const process = await ShimProcess.start(this.#options.shimPath, spec, supervisionDirectory, signal);
+    const api = new FirecrackerApi(socketPath);
+    try {
+      const died = process.exited.then(async () => {
+        const words = await lastConsoleLines(supervisionDirectory);
+        throw new WrennError("internal", `Cannot start the VM: Firecracker ended (${words})`);
+      });
+      died.catch(() => undefined);
+      await Promise.race([listening, died]);
+      // Not raced: a refusal says more than the end that follows it.
+      await prepare(api);
+      return this.#machine(record, process, api);
+    } catch (error) {
+      api.close();
+      await process.stop();
+      await this.#options.pager.closeSession(placement.name);
+      signal.throwIfAborted();
+      throw error;
+    }
+  }
+
+  #machine(record: VmRecord, process: ShimProcess, api: FirecrackerApi): VirtualMachine {
+    // A session is the pager's until somebody deletes it; it has ended with its VM.
+    void process.exited.then(() => this.#options.pager.closeSession(record.name)).catch(() => undefined);
+    return new FirecrackerMachine(record, process, api, this.#options.pager);
+  }
+
+  #shimSpec(placement: VmPlacement, shape: MachineShape, mounts: ShimSpec["mounts"]): ShimSpec {
+    const { networkNamespace, diskPath } = placement;
+    const { program } = this.#options;
+    const isDevice = diskPath.startsWith("/dev/");
+    return {
+      name: placement.name,
+      argv: [program, "--api-sock", apiSocketPath(placement.directory), "--level", "Error"],
+      env: {},
+      uid: placement.uid,
+      gid: placement.uid,
+      directory: placement.directory,
+      ...(networkNamespace === undefined ? {} : { network_namespace: networkNamespace }),
+      mounts: [
+        ...mounts,
+        ...(program.startsWith("/usr/") ? [] : [{ path: program, read_only: true }]),
+        ...(isDevice ? [] : [{ path: diskPath, read_only: false }]),
+      ],
+      devices: [
+        "/dev/kvm",
+        "/dev/userfaultfd",
+        ...(placement.tapName === undefined ? [] : ["/dev/net/tun"]),
+        ...(isDevice ? [diskPath] : []),
+      ],
+      cgroup: `wrenn/${placement.name}`,
+      memory_max_bytes: (shape.memoryMib + OVERHEAD_MIB) * 1024 * 1024,
+      pids_max: MAX_THREADS,
+      cpu_max: `${(shape.vcpus + 1) * CPU_PERIOD_US} ${CPU_PERIOD_US}`,
+    };
+  }
+
+  /** The kernel unpacked, once for each that is used. */
+  async #elfKernel(kernelPath: string): Promise<string> {
+    const directory = join(this.#options.stateDirectory, "kernels");
+    const path = join(directory, `${kernelPath.split("/").slice(-2).join("-")}.elf`);
+    if ((await statIfExists(path)) === undefined) {
+      await mkdir(directory, { recursive: true, mode: 0o755 });
+      await unpackKernel(kernelPath, path);
+    }
+    return path;
+  }
+}
+
+const apiSocketPath = (directory: string): string => join(directory, "api.sock");
+
+function recordOf(
+  placement: VmPlacement,
+  shape: MachineShape,
+  origin: VmRecord["origin"],
+  memoryPath: string,
+): VmRecord {
+  const { name, directory, supervisionDirectory, diskPath } = placement;
+  return { vmm: "firecracker", name, directory, supervisionDirectory, diskPath, memoryPath, origin, shape };
+}
