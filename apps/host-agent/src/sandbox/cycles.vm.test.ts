@@ -1,0 +1,77 @@
+/** Pause and resume, over and over: the host, the agent and the pager hold no more than at the beginning. */
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { leakGate } from "../../../../tests/leaks/gate.ts";
+import { startTestHost, type TestHost } from "../testing/host-fixture.ts";
+import type { SandboxView } from "./manager.ts";
+
+const full = process.env["WRENN_TEST_FULL"] === "1";
+const CYCLES = full ? 1000 : 6;
+/** Until pools of connections and threads have what they keep. */
+const WARM_UP = 3;
+const TOLERANCE = 4;
+const AGENT_MIB = 64;
+const MIB_KIB = 1024;
+
+let host: TestHost;
+leakGate(() => ({ stateDirectory: host.stateDirectory, directories: [`${host.stateDirectory}/sandboxes`] }));
+
+beforeAll(async () => {
+  host = await startTestHost();
+});
+afterAll(async () => {
+  await host.stop();
+});
+
+describe("many pauses and resumes", () => {
+  it(
+    "leave descriptors, threads, mounts, memory and directories as they were",
+    async () => {
+      let { sandbox } = await host.manager.create(host.request());
+      const cycle = async (): Promise<void> => {
+        await host.manager.pause(sandbox.id, sandbox.incarnation);
+        ({ sandbox } = await host.manager.resume(sandbox.id, sandbox.incarnation + 1, undefined));
+      };
+      for (let n = 0; n < WARM_UP; n++) await cycle();
+      const before = await inventory(sandbox);
+      for (let n = 0; n < CYCLES; n++) await cycle();
+      const after = await inventory(sandbox);
+      for (const [what, count] of Object.entries(before.counts))
+        expect(after.counts[what], what).toBeLessThanOrEqual(count + TOLERANCE);
+      expect(after.agentMib - before.agentMib).toBeLessThan(AGENT_MIB);
+      // A chain is never longer than its bound, and the collapse behind it may be one cycle late.
+      expect(after.layers).toBeLessThanOrEqual(14);
+      expect(after.disks).toBeLessThanOrEqual(14);
+      await host.manager.destroy(sandbox.id, 0);
+    },
+    full ? 3 * 3_600_000 : 240_000,
+  );
+});
+
+interface Held {
+  counts: Record<string, number>;
+  agentMib: number;
+  layers: number;
+  disks: number;
+}
+
+async function inventory({ id }: SandboxView): Promise<Held> {
+  const entries = async (path: string): Promise<number> => (await readdir(path)).length;
+  const sandbox = join(host.stateDirectory, "sandboxes", id);
+  const { pid } = host.pager.health;
+  const status = await readFile("/proc/self/status", "utf8");
+  return {
+    counts: {
+      "the agent's descriptors": await entries("/proc/self/fd"),
+      "the agent's threads": await entries("/proc/self/task"),
+      "the pager's descriptors": await entries(`/proc/${pid}/fd`),
+      "the pager's threads": await entries(`/proc/${pid}/task`),
+      mounts: (await readFile("/proc/self/mounts", "utf8")).split("\n").length,
+      "entries of the sandbox": await entries(sandbox),
+    },
+    agentMib: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / MIB_KIB,
+    layers: await entries(join(sandbox, "layers")),
+    disks: await entries(join(sandbox, "disks")),
+  };
+}
