@@ -44,7 +44,7 @@ beforeAll(async () => {
   const log = pino({ level: "silent" });
   services = await openServices(config, log);
   startServices(services);
-  app = await buildApp({ services, version: "1.2.3", log, trustedProxies: [] });
+  app = await buildApp({ services, version: "1.2.3", log, config });
   await app.listen({ port: 0, host: "127.0.0.1" });
   url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
   apiKey = (JSON.parse(await fs.readFile(config.apiKeyFile, "utf8")) as { api_key: string }).api_key;

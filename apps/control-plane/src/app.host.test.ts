@@ -439,9 +439,11 @@ describe("GET /v1/templates", () => {
   });
 });
 
-describe("GET /health", () => {
-  it("is open, and names what does not answer", async () => {
-    const answer = await test.app.inject({ method: "GET", url: "/health" });
+describe("GET /health and /ready", () => {
+  it("are open; ready names what does not answer", async () => {
+    const alive = await test.app.inject({ method: "GET", url: "/health" });
+    expect([alive.statusCode, alive.json()]).toEqual([200, { status: "ok", version: "1.2.3" }]);
+    const answer = await test.app.inject({ method: "GET", url: "/ready" });
     expect(answer.statusCode).toBe(503);
     expect(answer.json()).toMatchObject({
       error: { code: "unavailable", message: expect.stringMatching(/^Cannot serve: host agent: /) },

@@ -2,6 +2,7 @@
  * Builds the HTTP server, without listening: tests inject requests into it. The routes of a capability
  * are in its folder.
  */
+import type { RequestListener, Server } from "node:http";
 import type { Socket } from "node:net";
 import websocket from "@fastify/websocket";
 import { fastify, type FastifyBaseLogger, type FastifyInstance } from "fastify";
@@ -13,6 +14,7 @@ import { classifyRoutes } from "./auth/access.ts";
 import { apiKeyRoutes } from "./auth/api-key-routes.ts";
 import { authenticateRequests } from "./auth/authenticate.ts";
 import { authRoutes } from "./auth/routes.ts";
+import type { Config } from "./config.ts";
 import { eventRoutes } from "./events/routes.ts";
 import { consoleRoutes } from "./console/routes.ts";
 import { execRoutes } from "./exec/routes.ts";
@@ -26,8 +28,12 @@ import { guideRoutes } from "./guide/routes.ts";
 import { healthRoutes } from "./health/routes.ts";
 import { refuseWhileClosing } from "./http/closing.ts";
 import { answerErrors, sendError, toApiError } from "./http/errors.ts";
+import { limitRate } from "./http/rate-limit.ts";
 import { requestIdOf } from "./http/request-id.ts";
+import { addSecurityHeaders } from "./http/security-headers.ts";
+import { createTlsServer } from "./http/tls.ts";
 import { compileValidator } from "./http/validation.ts";
+import { measureRequests, metricsRoute } from "./metrics/routes.ts";
 import { quotaRoutes } from "./quotas/routes.ts";
 import { observationRoutes } from "./sandboxes/observation-routes.ts";
 import { sandboxRoutes } from "./sandboxes/routes.ts";
@@ -45,16 +51,17 @@ import { chooseProtocol } from "./tickets/ticket-store.ts";
 import { webhookRoutes } from "./webhooks/routes.ts";
 
 const BODY_LIMIT_BYTES = 1_048_576;
+const HTTP_OPTIONS = { headersTimeout: 30_000 };
 
 export interface AppOptions {
   services: Services;
   version: string;
   log: FastifyBaseLogger;
-  /** Addresses whose X-Forwarded-For is believed. */
-  trustedProxies: string[];
+  config: Pick<Config, "trustedProxies" | "tls" | "rateLimitPerMinute" | "metricsToken">;
 }
 
-export async function buildApp({ services, version, log, trustedProxies }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp({ services, version, log, config }: AppOptions): Promise<FastifyInstance> {
+  const { tls, trustedProxies } = config;
   const app = fastify({
     loggerInstance: log,
     genReqId: requestIdOf,
@@ -62,7 +69,12 @@ export async function buildApp({ services, version, log, trustedProxies }: AppOp
     bodyLimit: BODY_LIMIT_BYTES,
     // an upload or a stream may take as long as it likes; headers may not
     requestTimeout: 0,
-    http: { headersTimeout: 30_000 },
+    ...(tls === undefined
+      ? { http: HTTP_OPTIONS }
+      : {
+          serverFactory: (listener: RequestListener) =>
+            createTlsServer(tls, { ...HTTP_OPTIONS, requestTimeout: 0 }, listener) as unknown as Server,
+        }),
     return503OnClosing: false,
     clientErrorHandler: answerMalformed,
     frameworkErrors: (error, request, reply) => sendError(error, request, reply),
@@ -78,6 +90,8 @@ export async function buildApp({ services, version, log, trustedProxies }: AppOp
       socket.terminate();
     },
   });
+  measureRequests(app, services.metrics);
+  addSecurityHeaders(app, { tls: tls !== undefined });
   refuseWhileClosing(app);
   app.addHook("onRequest", async (request, reply) => {
     reply.header(REQUEST_ID_HEADER, request.id);
@@ -89,9 +103,14 @@ export async function buildApp({ services, version, log, trustedProxies }: AppOp
   await app.register(consoleRoutes);
   await app.register(guideRoutes);
   await app.register(healthRoutes, { services, version });
+  metricsRoute(app, services.metrics, config.metricsToken);
   await app.register(
     async (v1) => {
       authenticateRequests(v1, services.authenticator);
+      limitRate(v1, {
+        perMinute: config.rateLimitPerMinute,
+        onLimited: () => services.metrics.rateLimited.inc(),
+      });
       recordActions(v1, services.audit);
       await v1.register(authRoutes, { services });
       await v1.register(apiKeyRoutes, { services });

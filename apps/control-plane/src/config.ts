@@ -6,6 +6,7 @@ import { WrennError } from "@wrenn/errors";
 import { embeddedDatabaseUrl } from "@wrenn/postgres";
 import type { SignUpPolicy } from "./auth/login.ts";
 import { parseSecrets, type SessionSecrets } from "./auth/session-secrets.ts";
+import type { TlsFiles } from "./http/tls.ts";
 import type { Limits } from "./quotas/quotas.ts";
 
 /** Of every team that has no quota of its own. */
@@ -28,6 +29,10 @@ const definition = defineConfig({
   WRENN_LOG_LEVEL: Type.Enum(["debug", "info", "warn", "error"], { default: "info" }),
   WRENN_READY_FD: Type.Optional(Type.Integer({ minimum: 3 })),
   WRENN_RECONCILE_INTERVAL_SEC: Type.Integer({ default: 30, minimum: 1, maximum: 3_600 }),
+  WRENN_TLS_CERT: Type.Optional(Type.String()),
+  WRENN_TLS_KEY: Type.Optional(Type.String()),
+  WRENN_RATE_LIMIT_PER_MINUTE: Type.Integer({ default: 6_000, minimum: 0, maximum: 10_000_000 }),
+  WRENN_METRICS_TOKEN: Type.Optional(Type.String()),
   WRENN_EVENT_RETENTION_HOURS: Type.Integer({ default: 168, minimum: 1, maximum: 8_760 }),
   WRENN_WEBHOOK_NETWORKS: Type.Optional(Type.String()),
   WRENN_ORPHAN_GRACE_SEC: Type.Integer({ default: 300, minimum: 0, maximum: 86_400 }),
@@ -52,6 +57,12 @@ export interface Config {
   readyFd: number | undefined;
   reconcileIntervalMs: number;
   orphanGraceMs: number;
+  /** Undefined: plain HTTP. */
+  tls: TlsFiles | undefined;
+  /** Requests of one caller; 0: any number. */
+  rateLimitPerMinute: number;
+  /** Undefined: metrics are for this machine. */
+  metricsToken: string | undefined;
   eventRetentionHours: number;
   /** CIDR ranges that webhooks may reach although they are private. */
   webhookNetworks: string[];
@@ -88,8 +99,19 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     logLevel: values.WRENN_LOG_LEVEL,
     readyFd: values.WRENN_READY_FD,
     reconcileIntervalMs: values.WRENN_RECONCILE_INTERVAL_SEC * 1_000,
+    tls: tlsOf(values.WRENN_TLS_CERT, values.WRENN_TLS_KEY),
+    rateLimitPerMinute: values.WRENN_RATE_LIMIT_PER_MINUTE,
+    metricsToken: values.WRENN_METRICS_TOKEN,
     eventRetentionHours: values.WRENN_EVENT_RETENTION_HOURS,
     webhookNetworks: values.WRENN_WEBHOOK_NETWORKS?.split(",").map((network) => network.trim()) ?? [],
     orphanGraceMs: values.WRENN_ORPHAN_GRACE_SEC * 1_000,
   };
+}
+
+function tlsOf(certificate: string | undefined, key: string | undefined): TlsFiles | undefined {
+  if (certificate === undefined && key === undefined) return undefined;
+  if (certificate !== undefined && key !== undefined) return { certificate, key };
+  throw new WrennError("invalid_request", "Cannot serve TLS: one of WRENN_TLS_CERT and WRENN_TLS_KEY is missing", {
+    hint: "Set both, or none",
+  });
 }

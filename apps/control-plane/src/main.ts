@@ -5,11 +5,14 @@
 import { closeSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { setTimeout as delay } from "node:timers/promises";
-import { destination, pino, stdTimeFunctions } from "pino";
+import type { Server } from "node:https";
+import type { FastifyInstance } from "fastify";
+import { destination, pino, stdTimeFunctions, type Logger } from "pino";
 import { withEnvFile } from "@wrenn/config";
 import { WrennError } from "@wrenn/errors";
 import { buildApp } from "./app.ts";
 import { readConfig, type Config } from "./config.ts";
+import { renewCertificate, type TlsFiles } from "./http/tls.ts";
 import { closeServices, openServices, startServices } from "./services.ts";
 
 /** Whatever still runs then is cut. */
@@ -31,7 +34,7 @@ async function main(): Promise<void> {
   );
   const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
   const services = await openServices(config, log);
-  const app = await buildApp({ services, version, log, trustedProxies: config.trustedProxies });
+  const app = await buildApp({ services, version, log, config });
   const stop = stopper(async () => {
     await app.close();
     await closeServices(services);
@@ -43,6 +46,7 @@ async function main(): Promise<void> {
     throw error;
   }
   startServices(services);
+  if (config.tls !== undefined) followCertificate(app, config.tls, log);
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.once(signal, () => {
       log.info({ signal }, "stopping");
@@ -84,6 +88,18 @@ async function listen(app: Awaited<ReturnType<typeof buildApp>>, { listenAddress
     }
     throw cause;
   }
+}
+
+/** SIGHUP reads the certificate again; one that cannot be used leaves the old one in use. */
+function followCertificate(app: FastifyInstance, files: TlsFiles, log: Logger): void {
+  process.on("SIGHUP", () => {
+    try {
+      renewCertificate(app.server as unknown as Server, files);
+      log.info("read the certificate again");
+    } catch (error) {
+      log.error({ err: error }, "cannot renew the certificate");
+    }
+  });
 }
 
 /** Tells the supervisor that requests are served. */

@@ -20,6 +20,7 @@ import { Notifications } from "./database/notifications.ts";
 import { EventStore } from "./events/event-store.ts";
 import { HostMonitor, LOCAL_HOST } from "./hosts/host-monitor.ts";
 import { HostStore } from "./hosts/host-store.ts";
+import { Metrics } from "./metrics/metrics.ts";
 import { Quotas } from "./quotas/quotas.ts";
 import { Housekeeper } from "./housekeeping/housekeeper.ts";
 import { IdempotencyStore } from "./idempotency/idempotency-store.ts";
@@ -66,6 +67,7 @@ export interface Services {
   deliverer: Deliverer;
   tickets: TicketStore<Caller>;
   housekeeper: Housekeeper;
+  metrics: Metrics;
 }
 
 /** Time for operations that are under way when the control plane stops. */
@@ -94,7 +96,13 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
     const members = new MemberStore(database);
     const teams = new TeamStore(database);
     const quotas = new Quotas(database, config.teamLimits);
-    const resolver = new Resolver({ store: sandboxes, agent, log });
+    const metrics = new Metrics(database);
+    const resolver = new Resolver({
+      store: sandboxes,
+      agent,
+      log,
+      onCorrection: (action) => metrics.corrections.inc({ action }),
+    });
     const reconciler = new Reconciler({
       hostId,
       store: sandboxes,
@@ -103,8 +111,17 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
       log,
       intervalMs: config.reconcileIntervalMs,
       orphanGraceMs: config.orphanGraceMs,
+      onRound: (durationMs) => metrics.reconciliations.observe(durationMs / 1_000),
     });
-    const lifecycle = new Lifecycle({ store: sandboxes, agent, resolver, quotas, log });
+    const lifecycle = new Lifecycle({
+      store: sandboxes,
+      agent,
+      resolver,
+      quotas,
+      log,
+      onEnd: ({ operation, outcome, durationMs }) =>
+        metrics.operations.observe({ operation, outcome }, durationMs / 1_000),
+    });
     const snapshotStore = new SnapshotStore(database, quotas);
     const tickets = new TicketStore<Caller>(database);
     const notifications = new Notifications({ url: config.databaseUrl, log });
@@ -135,8 +152,15 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
       events: new EventStore(database),
       webhooks,
       destinations,
-      deliverer: new Deliverer({ webhooks, destinations, notifications, log, onAttempt: () => undefined }),
+      deliverer: new Deliverer({
+        webhooks,
+        destinations,
+        notifications,
+        log,
+        onAttempt: (outcome) => metrics.webhookAttempts.inc({ outcome }),
+      }),
       tickets,
+      metrics,
       housekeeper: new Housekeeper({ database, log, eventRetentionHours: config.eventRetentionHours }),
     };
   } catch (error) {

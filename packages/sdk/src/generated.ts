@@ -377,6 +377,11 @@ export type ReadFile = {
   user?: string;
 };
 
+export type Ready = {
+  status: "ready";
+  version: string;
+};
+
 export type RenameTeam = {
   /** For people; need not be unique. */
   name: string;
@@ -586,10 +591,15 @@ export type WebhookDelivery = {
 
 /** What every operation takes and answers, by its id. */
 export interface Operations {
-  /** Tell whether requests can be served. */
+  /** Tell whether the process is alive. */
   health: {
     input: Record<never, never>;
     answer: Health;
+  };
+  /** Tell whether requests can be served. */
+  ready: {
+    input: Record<never, never>;
+    answer: Ready;
   };
   /** Make an account. */
   signUp: {
@@ -1315,6 +1325,7 @@ export interface Operations {
 /** How every operation is asked for. */
 export const OPERATIONS = {
   health: { method: "GET", path: "/health" },
+  ready: { method: "GET", path: "/ready" },
   signUp: { method: "POST", path: "/v1/auth/signup" },
   logIn: { method: "POST", path: "/v1/auth/login" },
   logOut: { method: "DELETE", path: "/v1/auth/session" },

@@ -5,6 +5,7 @@
 import { WrennError } from "@wrenn/errors";
 
 const MOST_BUCKETS = 100_000;
+const TOO_MANY = "Cannot go on: too many attempts to sign up or to log in";
 
 interface Bucket {
   attempts: number;
@@ -16,6 +17,8 @@ export interface AttemptsOptions {
   burst: number;
   /** Time in which an empty bucket is full again. */
   windowMs: number;
+  /** What the error says. */
+  message?: string;
   /** The clock; milliseconds that only go forward. */
   now?: () => number;
 }
@@ -23,10 +26,12 @@ export interface AttemptsOptions {
 export class Attempts {
   readonly #burst: number;
   readonly #windowMs: number;
+  readonly #message: string;
   readonly #now: () => number;
   readonly #buckets = new Map<string, Bucket>();
 
-  constructor({ burst, windowMs, now = () => performance.now() }: AttemptsOptions) {
+  constructor({ burst, windowMs, message = TOO_MANY, now = () => performance.now() }: AttemptsOptions) {
+    this.#message = message;
     this.#burst = burst;
     this.#windowMs = windowMs;
     this.#now = now;
@@ -40,7 +45,7 @@ export class Attempts {
     const bucket = this.#bucketOf(key);
     if (bucket.attempts < 1) {
       const waitSec = Math.ceil(((1 - bucket.attempts) * this.#windowMs) / this.#burst / 1_000);
-      throw new WrennError("rate_limited", "Cannot go on: too many attempts to sign up or to log in", {
+      throw new WrennError("rate_limited", this.#message, {
         hint: `Repeat it in ${waitSec} s`,
       });
     }

@@ -1,7 +1,10 @@
-/** GET /health: whether requests can be served now, and if not, what is missing. */
+/**
+ * GET /health: this process answers. GET /ready: requests can be served now, and if not, what is missing.
+ * A supervisor restarts what is not healthy; a load balancer leaves alone what is not ready.
+ */
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { sql } from "kysely";
-import { HealthResponse } from "@wrenn/api-schema";
+import { HealthResponse, ReadyResponse } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import { toApiError } from "../http/errors.ts";
 import type { Services } from "../services.ts";
@@ -12,7 +15,11 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ services: Services; versi
   app,
   { services, version },
 ) => {
-  app.get("/health", { schema: { response: { 200: HealthResponse } } }, async (request, reply) => {
+  app.get("/health", { schema: { response: { 200: HealthResponse } } }, async (_request, reply) => {
+    return reply.header("cache-control", "no-store").send({ status: "ok" as const, version });
+  });
+
+  app.get("/ready", { schema: { response: { 200: ReadyResponse } } }, async (request, reply) => {
     const checks = {
       database: sql`select 1`.execute(services.database),
       "host agent": services.agent.getHost({ requestId: request.id }),
@@ -29,7 +36,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<{ services: Services; versi
         hint: "See ./wrenn status and ./wrenn logs",
       });
     }
-    return reply.header("cache-control", "no-store").send({ status: "ok" as const, version });
+    return reply.header("cache-control", "no-store").send({ status: "ready" as const, version });
   });
 };
 

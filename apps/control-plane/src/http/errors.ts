@@ -48,6 +48,7 @@ function headersOf(error: WrennError): Record<string, string> {
   switch (error.code) {
     case "unauthorized":
       return { "www-authenticate": 'ApiKey realm="wrenn", header="X-API-Key"' };
+    case "rate_limited":
     case "unavailable":
     case "capacity":
       return { "retry-after": "2" };

@@ -42,7 +42,7 @@ export function documentRoutes(app: FastifyInstance, operations: Operations): Do
 
 /** Pages and the protocols of others are not part of it. */
 function isNativeApi(path: string): boolean {
-  return path.startsWith("/v1/") || path === "/health";
+  return path.startsWith("/v1/") || path === "/health" || path === "/ready";
 }
 
 function join(method: string, { url, schema = {} }: RouteOptions, operations: Operations): DocumentedRoute {

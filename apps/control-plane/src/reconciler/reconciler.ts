@@ -18,6 +18,8 @@ export interface ReconcilerOptions {
   intervalMs: number;
   /** For this long a sandbox without a row is left alone. */
   orphanGraceMs: number;
+  /** Told of every round. */
+  onRound?: (durationMs: number) => void;
 }
 
 export class Reconciler {
@@ -85,7 +87,9 @@ export class Reconciler {
   async #rounds(): Promise<void> {
     while (this.#again && !this.#stopped) {
       this.#again = false;
+      const began = performance.now();
       await this.compareAll().catch((error: unknown) => this.#options.log.warn({ err: error }, "cannot reconcile"));
+      this.#options.onRound?.(performance.now() - began);
     }
   }
 

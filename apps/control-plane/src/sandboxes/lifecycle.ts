@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import type { FastifyBaseLogger } from "fastify";
 import type { CreateSandboxRequest, ForkSandboxRequest, PauseQuery, ResumeQuery } from "@wrenn/api-schema";
-import { WrennError } from "@wrenn/errors";
+import { WrennError, type ErrorCode } from "@wrenn/errors";
 import type { hostagent } from "@wrenn/protocol";
 import type { AgentClient } from "../agent/agent-client.ts";
 import type { Caller } from "../auth/caller.ts";
@@ -41,6 +41,13 @@ export interface ForkSpec {
   requestId: string;
 }
 
+/** How an operation ended. */
+export interface OperationEnd {
+  operation: string;
+  outcome: "success" | ErrorCode;
+  durationMs: number;
+}
+
 export class Lifecycle {
   readonly #store: SandboxStore;
   readonly #agent: AgentClient;
@@ -48,6 +55,7 @@ export class Lifecycle {
   readonly #quotas: Quotas;
   readonly #log: FastifyBaseLogger;
   readonly #underWay = new Set<Promise<unknown>>();
+  readonly #onEnd: (end: OperationEnd) => void;
 
   constructor(options: {
     store: SandboxStore;
@@ -55,7 +63,10 @@ export class Lifecycle {
     resolver: Resolver;
     quotas: Quotas;
     log: FastifyBaseLogger;
+    /** Told of every operation that has ended. */
+    onEnd?: (end: OperationEnd) => void;
   }) {
+    this.#onEnd = options.onEnd ?? (() => undefined);
     this.#store = options.store;
     this.#agent = options.agent;
     this.#resolver = options.resolver;
@@ -65,27 +76,27 @@ export class Lifecycle {
 
   /** Makes a sandbox and answers when its guest can be used. */
   create(spec: CreateSpec): Promise<SandboxRow> {
-    return this.track(this.#create(spec));
+    return this.track("create", this.#create(spec));
   }
 
   /** Makes sandboxes that go on from the state of a running or paused one, which goes on too: all or none. */
   fork(spec: ForkSpec): Promise<SandboxRow[]> {
-    return this.track(this.#fork(spec));
+    return this.track("fork", this.#fork(spec));
   }
 
   /** Writes a running sandbox to disk, with its memory unless told. */
   pause(row: SandboxRow, requestId: string, options: PauseQuery = { memory: true }): Promise<SandboxRow> {
-    return this.track(this.#pause(row, requestId, options));
+    return this.track("pause", this.#pause(row, requestId, options));
   }
 
   /** Starts a paused sandbox again, or a failed one from its last layer. */
   resume(row: SandboxRow, requestId: string, options: ResumeQuery = { memory: true }): Promise<SandboxRow> {
-    return this.track(this.#resume(row, requestId, options));
+    return this.track("resume", this.#resume(row, requestId, options));
   }
 
   /** Ends a sandbox in whatever state it is. */
   destroy(row: SandboxRow, requestId: string): Promise<void> {
-    return this.track(this.#destroy(row, requestId));
+    return this.track("destroy", this.#destroy(row, requestId));
   }
 
   /** Waits until no operation is under way, or `signal` aborts. */
@@ -354,12 +365,18 @@ export class Lifecycle {
   }
 
   /** Counts `work` among the operations that `drain` waits for. */
-  async track<T>(work: Promise<T>): Promise<T> {
+  async track<T>(operation: string, work: Promise<T>): Promise<T> {
+    const began = performance.now();
+    let outcome: OperationEnd["outcome"] = "success";
     this.#underWay.add(work);
     try {
       return await work;
+    } catch (error) {
+      outcome = WrennError.from(error).code;
+      throw error;
     } finally {
       this.#underWay.delete(work);
+      this.#onEnd({ operation, outcome, durationMs: performance.now() - began });
     }
   }
 }

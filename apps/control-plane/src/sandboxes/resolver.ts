@@ -15,8 +15,16 @@ export class Resolver {
   readonly #store: SandboxStore;
   readonly #agent: AgentClient;
   readonly #log: FastifyBaseLogger;
+  readonly #onCorrection: (action: string) => void;
 
-  constructor(options: { store: SandboxStore; agent: AgentClient; log: FastifyBaseLogger }) {
+  constructor(options: {
+    store: SandboxStore;
+    agent: AgentClient;
+    log: FastifyBaseLogger;
+    /** Told of everything that is done so that row and host agree. */
+    onCorrection?: (action: string) => void;
+  }) {
+    this.#onCorrection = options.onCorrection ?? (() => undefined);
     this.#store = options.store;
     this.#agent = options.agent;
     this.#log = options.log;
@@ -47,6 +55,7 @@ export class Resolver {
     goneReason?: string,
   ): Promise<string> {
     const decision = decide(row, observed, ageMs);
+    if (decision.do !== "nothing") this.#onCorrection(decision.do);
     switch (decision.do) {
       case "nothing":
         return decision.do;

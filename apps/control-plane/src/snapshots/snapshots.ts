@@ -35,7 +35,7 @@ export class Snapshots {
 
   /** Makes a template of a running or paused sandbox, which goes on. */
   create(row: SandboxRow, name: string | undefined, overwrite: boolean, requestId: string): Promise<ListedTemplateRow> {
-    return this.#options.lifecycle.track(this.#create(row, name ?? randomName(), overwrite, requestId));
+    return this.#options.lifecycle.track("snapshot", this.#create(row, name ?? randomName(), overwrite, requestId));
   }
 
   async #create(row: SandboxRow, name: string, overwrite: boolean, requestId: string): Promise<ListedTemplateRow> {
