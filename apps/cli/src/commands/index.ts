@@ -5,6 +5,7 @@ import { debugGroup } from "./debug/index.ts";
 import { doctorCommand } from "./doctor.ts";
 import { downCommand } from "./down.ts";
 import { envCommand } from "./env.ts";
+import { eventsCommand } from "./events.ts";
 import { keyGroup } from "./key/index.ts";
 import { loginCommand } from "./login.ts";
 import { logoutCommand } from "./logout.ts";
@@ -24,6 +25,7 @@ export const COMMANDS: readonly (CommandDefinition | CommandGroup)[] = [
   sandboxGroup,
   templateGroup,
   snapshotGroup,
+  eventsCommand,
   loginCommand,
   logoutCommand,
   teamGroup,

@@ -1,4 +1,5 @@
 import type { CommandGroup } from "../../define-command.ts";
+import { connectCommand } from "./connect.ts";
 import { cpCommand } from "./cp.ts";
 import { createCommand } from "./create.ts";
 import { execCommand } from "./exec.ts";
@@ -8,6 +9,7 @@ import { listCommand } from "./list.ts";
 import { logsCommand } from "./logs.ts";
 import { operationsCommand } from "./operations.ts";
 import { pauseCommand, resumeCommand } from "./pause-resume.ts";
+import { psCommand } from "./ps.ts";
 import { rmCommand } from "./rm.ts";
 import { snapshotCommand } from "../template/create.ts";
 
@@ -19,6 +21,8 @@ export const sandboxGroup: CommandGroup = {
     listCommand,
     getCommand,
     execCommand,
+    connectCommand,
+    psCommand,
     cpCommand,
     pauseCommand,
     resumeCommand,

@@ -1,0 +1,42 @@
+import { EVENT_TYPES, type Event } from "@wrenn/api-schema";
+import { defineCommand } from "../define-command.ts";
+
+interface EventsOptions {
+  follow?: boolean;
+  sandbox?: string;
+  type?: string;
+  after?: string;
+}
+
+export const eventsCommand = defineCommand<EventsOptions>({
+  name: "events",
+  summary: "Show what happens to the team's sandboxes",
+  description: [
+    "Shows the changes of every sandbox of the team, oldest first. With --follow it goes on with those to come; a lost connection is made again, and nothing is missed.",
+  ],
+  options: [
+    { flags: "-f, --follow", description: "go on with what happens from now on" },
+    { flags: "--sandbox <id>", description: "only those of this sandbox" },
+    { flags: "--type <type>", description: "only those of this type", choices: EVENT_TYPES },
+    { flags: "--after <event>", description: "only those after the event of this id" },
+  ],
+  examples: [["wrenn events -f --type sandbox.failed", "wait for failures"]],
+  async run({ connect, output, signal }, _args, { follow, sandbox, type, after }) {
+    const { followEvents } = await import("../events/follow-events.ts");
+    const client = await connect();
+    const filter = { sandbox_id: sandbox, types: type };
+    const show = (event: Event): void => output.line(output.json ? JSON.stringify(event) : lineOf(event));
+    let last = after;
+    for await (const event of client.listEvents({ ...filter, after }, signal)) {
+      show(event);
+      last = event.id;
+    }
+    if (follow === true)
+      for await (const event of followEvents(client, { ...filter, after: last ?? "0" }, signal)) show(event);
+  },
+});
+
+function lineOf({ id, created_at, type, sandbox_id, data }: Event): string {
+  const reason = data.reason === undefined ? "" : `  ${data.reason}`;
+  return `${created_at}  ${id.padStart(6)}  ${type.padEnd(18)}  ${sandbox_id}  ${data.template}${reason}`;
+}
