@@ -32,6 +32,8 @@ export async function connectDatabase({ url, poolSize = 20, onIdleError }: Conne
     types: { getTypeParser },
   });
   pool.on("error", onIdleError);
+  // one that breaks while it is used tells its query as well; without a listener it would end the process
+  pool.on("connect", (client) => client.on("error", () => undefined));
   const database = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   try {
     const { rows } = await sql<{

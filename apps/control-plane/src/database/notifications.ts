@@ -53,6 +53,7 @@ export class Notifications {
       const client = new pg.Client({ connectionString: this.#url, application_name: "wrenn-notifications" });
       try {
         const ended = Promise.withResolvers<void>();
+        ended.promise.catch(() => undefined); // awaited below, when it is connected
         client.on("error", ended.reject);
         client.on("end", ended.resolve);
         client.on("notification", ({ payload = "" }) => this.#wake(payload));

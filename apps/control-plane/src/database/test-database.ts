@@ -12,7 +12,7 @@ import { startDebianServer, type RunningServer } from "./debian-server.ts";
 
 export class TestServer {
   readonly #directory: string;
-  readonly #server: RunningServer;
+  #server: RunningServer;
   readonly #maintenance: Database;
   #count = 0;
 
@@ -25,20 +25,18 @@ export class TestServer {
   static async start(): Promise<TestServer> {
     const directory = await fs.mkdtemp(join(tmpdir(), "control-plane-db-"));
     await fs.chmod(directory, 0o711);
-    const binaries = process.env["WRENN_TEST_POSTGRES"];
-    const server =
-      binaries === undefined
-        ? await startEmbeddedPostgres({
-            stateDirectory: directory,
-            signal: AbortSignal.timeout(60_000),
-            log: () => undefined,
-          })
-        : await startDebianServer(binaries, directory);
+    const server = await startIn(directory);
     return new TestServer(
       directory,
       server,
       await connectDatabase({ url: server.databaseUrl, poolSize: 1, onIdleError: () => undefined }),
     );
+  }
+
+  /** Stops the server, breaking every connection, and starts it again with the same databases and address. */
+  async restart(): Promise<void> {
+    await this.#server.stop();
+    this.#server = await startIn(this.#directory);
   }
 
   /** Process id of the server, to be killed by tests of its failure. */
@@ -58,4 +56,10 @@ export class TestServer {
     await this.#server.stop();
     await fs.rm(this.#directory, { recursive: true });
   }
+}
+
+async function startIn(stateDirectory: string): Promise<RunningServer> {
+  const binaries = process.env["WRENN_TEST_POSTGRES"];
+  if (binaries !== undefined) return await startDebianServer(binaries, stateDirectory);
+  return await startEmbeddedPostgres({ stateDirectory, signal: AbortSignal.timeout(60_000), log: () => undefined });
 }

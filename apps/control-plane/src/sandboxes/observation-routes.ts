@@ -4,6 +4,7 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { Type } from "typebox";
 import { GuestProcessInfo, LogsQuery, SandboxMetrics, SandboxParams } from "@wrenn/api-schema";
 import { goneSignal } from "../http/gone-signal.ts";
+import { sendHeadersAtOnce } from "../http/headers-at-once.ts";
 import type { Services } from "../services.ts";
 import { findSandbox, requireRunning } from "./find.ts";
 
@@ -39,6 +40,7 @@ export const observationRoutes: FastifyPluginAsyncTypebox<{ services: Services }
         requestId: request.id,
         signal: goneSignal(reply),
       });
+      sendHeadersAtOnce(reply);
       return reply
         .headers({ "cache-control": "no-store", "x-accel-buffering": "no" })
         .type("text/plain; charset=utf-8")
