@@ -32,6 +32,7 @@ import { limitRate } from "./http/rate-limit.ts";
 import { requestIdOf } from "./http/request-id.ts";
 import { addSecurityHeaders } from "./http/security-headers.ts";
 import { createTlsServer } from "./http/tls.ts";
+import { traceRequests } from "./http/trace-requests.ts";
 import { compileValidator } from "./http/validation.ts";
 import { measureRequests, metricsRoute } from "./metrics/routes.ts";
 import { quotaRoutes } from "./quotas/routes.ts";
@@ -90,6 +91,7 @@ export async function buildApp({ services, version, log, config }: AppOptions): 
       socket.terminate();
     },
   });
+  traceRequests(app);
   measureRequests(app, services.metrics);
   addSecurityHeaders(app, { tls: tls !== undefined });
   refuseWhileClosing(app);

@@ -32,6 +32,7 @@ const definition = defineConfig({
   WRENN_TLS_CERT: Type.Optional(Type.String()),
   WRENN_TLS_KEY: Type.Optional(Type.String()),
   WRENN_RATE_LIMIT_PER_MINUTE: Type.Integer({ default: 6_000, minimum: 0, maximum: 10_000_000 }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(Type.String()),
   WRENN_METRICS_TOKEN: Type.Optional(Type.String()),
   WRENN_EVENT_RETENTION_HOURS: Type.Integer({ default: 168, minimum: 1, maximum: 8_760 }),
   WRENN_WEBHOOK_NETWORKS: Type.Optional(Type.String()),
@@ -61,6 +62,8 @@ export interface Config {
   tls: TlsFiles | undefined;
   /** Requests of one caller; 0: any number. */
   rateLimitPerMinute: number;
+  /** OTLP collector; undefined: nothing is traced. */
+  traceEndpoint: string | undefined;
   /** Undefined: metrics are for this machine. */
   metricsToken: string | undefined;
   eventRetentionHours: number;
@@ -101,6 +104,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     reconcileIntervalMs: values.WRENN_RECONCILE_INTERVAL_SEC * 1_000,
     tls: tlsOf(values.WRENN_TLS_CERT, values.WRENN_TLS_KEY),
     rateLimitPerMinute: values.WRENN_RATE_LIMIT_PER_MINUTE,
+    traceEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,
     metricsToken: values.WRENN_METRICS_TOKEN,
     eventRetentionHours: values.WRENN_EVENT_RETENTION_HOURS,
     webhookNetworks: values.WRENN_WEBHOOK_NETWORKS?.split(",").map((network) => network.trim()) ?? [],

@@ -10,6 +10,7 @@ import type { FastifyInstance } from "fastify";
 import { destination, pino, stdTimeFunctions, type Logger } from "pino";
 import { withEnvFile } from "@wrenn/config";
 import { WrennError } from "@wrenn/errors";
+import { startTracing, stopTracing } from "@wrenn/tracing";
 import { buildApp } from "./app.ts";
 import { readConfig, type Config } from "./config.ts";
 import { renewCertificate, type TlsFiles } from "./http/tls.ts";
@@ -33,11 +34,17 @@ async function main(): Promise<void> {
     destination({ fd: 1, sync: true }),
   );
   const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
+  startTracing({
+    endpoint: config.traceEndpoint,
+    serviceName: "wrenn-control-plane",
+    onError: (error) => log.warn({ err: error }, "cannot send traces"),
+  });
   const services = await openServices(config, log);
   const app = await buildApp({ services, version, log, config });
   const stop = stopper(async () => {
     await app.close();
     await closeServices(services);
+    await stopTracing();
   });
   try {
     await listen(app, config);

@@ -31,6 +31,7 @@ const definition = defineConfig({
   WRENN_ON_EXIT: Type.Union([Type.Literal("keep"), Type.Literal("destroy")], { default: "keep" }),
   // More make a resume open more files; fewer write the same bytes more often.
   WRENN_COLLAPSE_GENERATIONS: Type.Integer({ default: COLLAPSE_GENERATIONS, minimum: 2, maximum: 1000 }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(Type.String()),
   WRENN_LOG_LEVEL: Type.Union(
     [Type.Literal("debug"), Type.Literal("info"), Type.Literal("warn"), Type.Literal("error")],
     { default: "info" },

@@ -7,6 +7,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { pino } from "pino";
 import { WrennError } from "@wrenn/errors";
+import { startTracing, stopTracing } from "@wrenn/tracing";
 import { readGuestManifest } from "@wrenn/guest";
 import packageJson from "../package.json" with { type: "json" };
 import { MEMORY_GUARD_PATH, SHIM_PATH } from "./binaries.ts";
@@ -31,6 +32,11 @@ const DRAIN_MS = 20_000;
 async function main(): Promise<void> {
   const config = parseConfig(process.env);
   const log = pino({ level: config.WRENN_LOG_LEVEL, base: { process: "host-agent" }, mixin: logContext });
+  startTracing({
+    endpoint: config.OTEL_EXPORTER_OTLP_ENDPOINT,
+    serviceName: "wrenn-host-agent",
+    onError: (error) => log.warn({ operation: "trace", err: error }),
+  });
   if (process.getuid?.() !== 0)
     throw new WrennError("needs_root", "Cannot start the host agent: not root", {
       hint: "Run it as root: VMs need namespaces and users of their own",

@@ -8,6 +8,7 @@ import type { Readable } from "node:stream";
 import { Code, ConnectError, createClient, type CallOptions, type Client, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { hostagent } from "@wrenn/protocol";
+import { currentTraceparent, span } from "@wrenn/tracing";
 import { Client as HttpClient, Pool } from "undici";
 import { fromAgent, fromAgentBody } from "./errors.ts";
 import type { AgentToken } from "./token.ts";
@@ -276,6 +277,7 @@ export class AgentClient {
     body: Readable | undefined,
     options: AgentCallOptions,
   ) {
+    const traceparent = currentTraceparent();
     try {
       const answer = await this.#bytes.request({
         method,
@@ -284,6 +286,7 @@ export class AgentClient {
           ...headers,
           authorization: `Bearer ${await this.#token.read()}`,
           ...(options.requestId === undefined ? {} : { "x-request-id": options.requestId }),
+          ...(traceparent === undefined ? {} : { traceparent }),
         },
         body: body ?? null,
         ...(options.signal === undefined ? {} : { signal: options.signal }),
@@ -320,7 +323,11 @@ export class AgentClient {
     return (next) => async (request) => {
       request.header.set("authorization", `Bearer ${await this.#token.read()}`);
       try {
-        return await next(request);
+        return await span(`agent ${request.method.name}`, { kind: "client" }, async () => {
+          const traceparent = currentTraceparent();
+          if (traceparent !== undefined) request.header.set("traceparent", traceparent);
+          return await next(request);
+        });
       } catch (error) {
         if (error instanceof ConnectError && error.code === Code.Unauthenticated) this.#token.forget();
         throw error;

@@ -40,8 +40,10 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = as
         log: request.log,
       });
       streams.add(stream);
+      services.metrics.streams.inc({ kind: "events" });
       reply.raw.once("close", () => {
         streams.delete(stream);
+        services.metrics.streams.dec({ kind: "events" });
         stream.end();
       });
       return reply

@@ -39,7 +39,11 @@ export const execStreamRoutes: FastifyPluginAsyncTypebox<{ services: Services }>
         log: request.log,
       });
       sessions.add(session);
-      void session.finished.finally(() => sessions.delete(session));
+      services.metrics.streams.inc({ kind: "exec" });
+      void session.finished.finally(() => {
+        sessions.delete(session);
+        services.metrics.streams.dec({ kind: "exec" });
+      });
     },
   });
 

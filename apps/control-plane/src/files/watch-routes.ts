@@ -39,9 +39,11 @@ export const fileWatchRoutes: FastifyPluginAsyncTypebox<{ services: Services }> 
       const { path, user, recursive } = request.query as WatchFilesQuery;
       const gone = new AbortController();
       sockets.add(socket);
+      services.metrics.streams.inc({ kind: "watch" });
       keepAlive(socket);
       socket.once("close", () => {
         sockets.delete(socket);
+        services.metrics.streams.dec({ kind: "watch" });
         gone.abort();
       });
       const changes = services.agent.watchFiles(

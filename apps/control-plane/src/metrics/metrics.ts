@@ -1,6 +1,6 @@
 /**
  * What the control plane tells Prometheus. Events are counted as they happen; what is in the database is
- * read when it is asked for. docs/reference/metrics.md lists every series.
+ * read when it is asked for. docs/reference/operations.md lists every series.
  */
 import { sql } from "kysely";
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";

@@ -54,15 +54,16 @@ export async function startRpcServer(options: RpcServerOptions): Promise<Server>
     const handlePlain = async (): Promise<boolean> =>
       (await handleByteStream(manager, request, response)) ||
       (await handleReportRequest(manager, metrics, request, response));
-    void withRequest(request, () =>
-      handlePlain().then(
-        (handled) => (handled ? undefined : handleRpc(request, response)),
-        (error: unknown) => {
-          log.error({ operation: "rpc", err: error });
-          sendError(response, error);
-        },
-      ),
-    );
+    void withRequest(request, async () => {
+      const closed = new Promise((resolve) => response.once("close", resolve));
+      try {
+        if (!(await handlePlain())) handleRpc(request, response);
+      } catch (error) {
+        log.error({ operation: "rpc", err: error });
+        sendError(response, error);
+      }
+      await closed;
+    });
   });
   await removeStaleSocket(socketPath);
   server.listen(socketPath);

@@ -1,0 +1,1 @@
+export { currentTraceparent, span, startTracing, stopTracing, type SpanOptions } from "./tracing.ts";
