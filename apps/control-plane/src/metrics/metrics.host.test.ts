@@ -75,7 +75,9 @@ describe("GET /metrics", () => {
   it("has every series of the Grafana board and of the reference", async () => {
     const known = new Set([...(await metrics()).matchAll(/^# TYPE (\S+) (\S+)/gm)].map(([, name]) => name));
     const seriesOf = (text: string) =>
-      new Set([...text.matchAll(/wrenn_control_plane_[a-z0-9_]+/g)].map(([name]) => name.replace(/_(bucket|count|sum)$/, "")));
+      new Set(
+        [...text.matchAll(/wrenn_control_plane_[a-z0-9_]+/g)].map(([name]) => name.replace(/_(bucket|count|sum)$/, "")),
+      );
     const board = seriesOf(readFileSync(BOARD, "utf8"));
     expect(board.size).toBeGreaterThan(10);
     expect([...board].filter((name) => !known.has(name))).toEqual([]);
@@ -114,7 +116,12 @@ describe("the log", () => {
       const send = async (method: string, path: string, body?: object, headers: Record<string, string> = {}) => {
         const answer = await fetch(`${fresh.url}/v1/${path}`, {
           method,
-          headers: { "x-api-key": fresh.apiKey, "x-request-id": "traced-1", "content-type": "application/json", ...headers },
+          headers: {
+            "x-api-key": fresh.apiKey,
+            "x-request-id": "traced-1",
+            "content-type": "application/json",
+            ...headers,
+          },
           body: method === "GET" ? null : JSON.stringify(body ?? {}),
         });
         return (await answer.json()) as any;
@@ -128,7 +135,11 @@ describe("the log", () => {
       await send("GET", "sandboxes", undefined, { "x-api-key": `wrn_${"ab".repeat(16)}` });
       fresh.host.faults = ["refuse"];
       await send("POST", "sandboxes", { envs: { TOKEN: "env-secret-value" } });
-      await send("POST", `sandboxes/${id}/exec`, { cmd: "true", stdin: "stdin-secret", envs: { A: "env-secret-value" } });
+      await send("POST", `sandboxes/${id}/exec`, {
+        cmd: "true",
+        stdin: "stdin-secret",
+        envs: { A: "env-secret-value" },
+      });
       const log = logged.join("");
       expect(log).toContain("traced-1");
       const secrets = {
@@ -136,7 +147,14 @@ describe("the log", () => {
         access: access?.access_token,
         secret,
         ticket,
-        others: ["env-secret-value", "pass-word-secret", "wrong-pass-secret", "stdin-secret", "ab".repeat(16), "scrape-secret"],
+        others: [
+          "env-secret-value",
+          "pass-word-secret",
+          "wrong-pass-secret",
+          "stdin-secret",
+          "ab".repeat(16),
+          "scrape-secret",
+        ],
       };
       for (const value of Object.values(secrets).flat()) {
         expect(value).toEqual(expect.any(String));

@@ -35,7 +35,7 @@ beforeAll(async () => {
   const log = pino({ level: "silent" });
   services = await openServices(config, log);
   startServices(services);
-  app = await buildApp({ services, version: "1.2.3", log, trustedProxies: [] });
+  app = await buildApp({ services, version: "1.2.3", log, config });
   await services.hosts.firstContact;
   [ours, theirs] = await Promise.all([newTeamKey(), newTeamKey()]);
 });
