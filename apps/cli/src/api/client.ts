@@ -94,6 +94,16 @@ export class ApiClient {
     return body;
   }
 
+  /** Server-sent events of the team, from the one after `after` on. */
+  async streamEvents(
+    query: { after: string; sandbox_id?: string; types?: string },
+    signal: AbortSignal,
+  ): Promise<ReadableStream<Uint8Array>> {
+    const { body } = await own(this.#wrenn.response("streamEvents", { query, signal, timeoutMs: 0 }));
+    if (body === null) throw new WrennError("internal", "Cannot follow events: the answer has no body");
+    return body;
+  }
+
   async writeFile(id: string, path: string, body: RequestBody, signal: AbortSignal): Promise<void> {
     await this.call("writeFile", { path: { id }, query: { path }, body, signal, timeoutMs: 0 });
   }

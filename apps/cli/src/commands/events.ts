@@ -1,6 +1,8 @@
 import { EVENT_TYPES, type Event } from "@wrenn/api-schema";
 import { defineCommand } from "../define-command.ts";
 
+const PAGE_SIZE = 100;
+
 interface EventsOptions {
   follow?: boolean;
   sandbox?: string;
@@ -24,15 +26,20 @@ export const eventsCommand = defineCommand<EventsOptions>({
   async run({ connect, output, signal }, _args, { follow, sandbox, type, after }) {
     const { followEvents } = await import("../events/follow-events.ts");
     const client = await connect();
-    const filter = { sandbox_id: sandbox, types: type };
+    const filter = {
+      ...(sandbox === undefined ? {} : { sandbox_id: sandbox }),
+      ...(type === undefined ? {} : { types: type }),
+    };
     const show = (event: Event): void => output.line(output.json ? JSON.stringify(event) : lineOf(event));
-    let last = after;
-    for await (const event of client.listEvents({ ...filter, after }, signal)) {
-      show(event);
-      last = event.id;
+    let last = after ?? "0";
+    for (let more = true; more;) {
+      const page = await client.call("listEvents", { query: { ...filter, after: last, limit: PAGE_SIZE }, signal });
+      page.forEach(show);
+      last = page.at(-1)?.id ?? last;
+      more = page.length === PAGE_SIZE;
     }
     if (follow === true)
-      for await (const event of followEvents(client, { ...filter, after: last ?? "0" }, signal)) show(event);
+      for await (const event of followEvents(client, { ...filter, after: last }, signal)) show(event);
   },
 });
 

@@ -19,7 +19,7 @@ export const statusCommand = defineCommand({
     // without root, or far from the platform, only the API can tell
     const record = await readLiveRecord(layoutOf(config.stateDirectory)).catch(() => undefined);
     const health = await new ApiClient({ url, credentials: {} })
-      .call("health", { signal, timeoutMs: 5_000 })
+      .call("ready", { signal, timeoutMs: 5_000 })
       .catch((error: unknown) => WrennError.from(error));
     if (health instanceof WrennError && health.code === "canceled") throw health;
     const answers = !(health instanceof WrennError);

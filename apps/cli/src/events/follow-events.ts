@@ -9,8 +9,8 @@ const RETRY_MS = 2_000;
 const PASSING: ReadonlySet<string> = new Set(["unavailable", "timeout", "internal", "rate_limited"]);
 
 export interface EventQuery {
-  sandbox_id: string | undefined;
-  types: string | undefined;
+  sandbox_id?: string;
+  types?: string;
   /** The id after which to begin. */
   after: string;
 }
