@@ -117,8 +117,8 @@ export async function buildApp({ services, version, log, config }: AppOptions): 
       await v1.register(authRoutes, { services });
       await v1.register(apiKeyRoutes, { services });
       await v1.register(teamRoutes, { services });
-      await v1.register(memberRoutes, { services });
       await v1.register(invitationRoutes, { services });
+      await v1.register(memberRoutes, { services });
       await v1.register(quotaRoutes, { services });
       await v1.register(auditRoutes, { services });
       await v1.register(sandboxRoutes, { services });
