@@ -16,14 +16,19 @@ export const SHARED_DIRECTORY = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib
 
 /** Builds the shared guest if it is not there; its options can be used again. */
 export async function sharedGuest(): Promise<EnsureGuestOptions> {
-  const options: EnsureGuestOptions = {
-    stateDirectory: SHARED_DIRECTORY,
-    envdPath: ENVD_PATH,
-    progress: progressFor(process.stderr),
-    signal: new AbortController().signal,
-  };
+  const options = sharedOptions();
   await ensureGuest(options);
   return options;
+}
+
+/** The read-only disk image of the shared guest's template `base`, built if it is not there. */
+export async function sharedBaseImage(signal?: AbortSignal): Promise<string> {
+  const { templates } = await ensureGuest(sharedOptions(signal));
+  return templates.find(({ name }) => name === "base")!.rootfsPath;
+}
+
+function sharedOptions(signal = new AbortController().signal): EnsureGuestOptions {
+  return { stateDirectory: SHARED_DIRECTORY, envdPath: ENVD_PATH, progress: progressFor(process.stderr), signal };
 }
 
 /** A new state directory that has the shared guest's finished steps of these names, hard-linked. */

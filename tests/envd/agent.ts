@@ -1,5 +1,5 @@
 /**
- * The real guest agent in an enclosure on this machine (crates/envd/tests/support/enclosure.sh), for
+ * The real guest agent in template `base` on this machine (crates/envd/tests/support/enclosure.sh), for
  * tests of clients against it. Needs root.
  */
 import { execFile, spawn, type ChildProcess } from "node:child_process";
@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { sharedBaseImage } from "../../guest/testing/test-guest.ts";
 
 const repository = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -19,6 +20,7 @@ export interface Agent {
 /** Builds the agent if need be and starts it on a free port, without cgroups. */
 export async function startAgent(): Promise<Agent> {
   await promisify(execFile)("cargo", ["build", "--quiet", "--package", "envd"], { cwd: repository });
+  const baseImage = await sharedBaseImage();
   const program = `${repository}target/x86_64-unknown-linux-gnu/debug/envd`;
   const child = spawn(
     "unshare",
@@ -30,7 +32,7 @@ export async function startAgent(): Promise<Agent> {
       ..."--listen 127.0.0.1:0 --allow-loopback --no-cgroups".split(" "),
     ],
     {
-      env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
+      env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ENVD_TEST_ROOT: baseImage },
       stdio: ["ignore", "ignore", "pipe"],
     },
   );

@@ -3,17 +3,18 @@
  * pause. The rules themselves are tested without one (`docs/reference/envd.md`).
  */
 import { setTimeout } from "node:timers/promises";
-import { createClient, type Client } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { envdFilesystem, envdProcess } from "@wrenn/protocol";
-import { planSlot } from "../../apps/host-agent/src/network/addresses.ts";
+import { envdFilesystem } from "@wrenn/protocol";
 import type { SandboxView } from "../../apps/host-agent/src/sandbox/manager.ts";
 import { startTestHost, type TestHost } from "../../apps/host-agent/src/testing/host-fixture.ts";
 import { leakGate } from "../leaks/gate.ts";
+import { asRoot, guestOf, pids, run, startAndLeave, upload } from "./guest.ts";
 
 const LIFETIME_MS = 8_000;
 const PAUSED_MS = 12_000;
+/** When it began, and when it last ran, by the guest's clock that stands still in a pause. */
+const NOTES_ITS_LIFE =
+  "read -r up _ </proc/uptime; echo $up >/first; while read -r up _ </proc/uptime; do echo $up >/last; sleep 0.2; done";
 
 let host: TestHost;
 leakGate(() => ({ directories: [`${host.stateDirectory}/sandboxes`] }));
@@ -23,71 +24,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await host.stop();
 });
-
-interface Guest {
-  processes: Client<typeof envdProcess.Process>;
-  files: Client<typeof envdFilesystem.Filesystem>;
-}
-
-/** The guest agent of a running sandbox, spoken to directly. */
-function guestOf({ slotIndex, accessToken }: SandboxView): Guest {
-  const transport = createConnectTransport({
-    baseUrl: `http://${planSlot(slotIndex as number, 0).hostAddress}:49983`,
-    httpVersion: "1.1",
-    useBinaryFormat: false,
-    interceptors: [
-      (next) => (request) => {
-        request.header.set("X-Access-Token", accessToken);
-        return next(request);
-      },
-    ],
-  });
-  return {
-    processes: createClient(envdProcess.Process, transport),
-    files: createClient(envdFilesystem.Filesystem, transport),
-  };
-}
-
-const asRoot = { headers: { authorization: `Basic ${Buffer.from("root:").toString("base64")}` } };
-
-/** Starts a process, returns its pid, and leaves it to itself. */
-async function startAndLeave(
-  { processes }: Guest,
-  cmd: string,
-  args: string[],
-  options: { timeoutMs?: number; pty?: boolean } = {},
-): Promise<number> {
-  const leave = new AbortController();
-  const { timeoutMs, pty } = options;
-  const stream = processes.start(
-    { process: { cmd, args }, ...(pty === true ? { pty: { size: { cols: 80, rows: 24 } } } : { stdin: false }) },
-    // The header alone: the client's own deadline would run on the host's clock.
-    {
-      signal: leave.signal,
-      headers: { ...asRoot.headers, ...(timeoutMs === undefined ? {} : { "Connect-Timeout-Ms": String(timeoutMs) }) },
-    },
-  );
-  for await (const { event } of stream) {
-    if (event?.event.case !== "start") throw new Error("the first event is not the start");
-    setImmediate(() => leave.abort());
-    return event.event.value.pid;
-  }
-  throw new Error("no event");
-}
-
-async function run({ processes }: Guest, script: string): Promise<string> {
-  let output = "";
-  for await (const { event } of processes.start(
-    { process: { cmd: "/bin/bash", args: ["-c", script] }, stdin: false },
-    asRoot,
-  )) {
-    if (event?.event.case === "data") output += Buffer.from(event.event.value.output.value ?? []).toString();
-  }
-  return output.trim();
-}
-
-const pids = async ({ processes }: Guest): Promise<number[]> =>
-  (await processes.list({})).processes.map(({ pid }) => pid);
 
 async function pauseAndResume(sandbox: SandboxView): Promise<SandboxView> {
   await host.manager.pause(sandbox.id, sandbox.incarnation);
@@ -99,19 +35,22 @@ describe("over a pause", () => {
   it("lifetimes stand still, processes, terminals and watchers go on, and the clock is right", async () => {
     const { sandbox } = await host.manager.create(host.request());
     const before = guestOf(sandbox);
-    const limited = await startAndLeave(before, "/bin/sleep", ["1000"], { timeoutMs: LIFETIME_MS });
-    const terminal = await startAndLeave(before, "/bin/bash", ["-i"], { pty: true });
+    const limited = await startAndLeave(before, "/bin/bash", ["-c", NOTES_ITS_LIFE], { timeoutMs: LIFETIME_MS });
+    const terminal = await startAndLeave(before, "/bin/bash", ["-i"], { pty: { cols: 80, rows: 24 } });
     await run(before, "mkdir /watched");
     const { watcherId } = await before.files.createWatcher({ path: "/watched" }, asRoot);
+    await upload(before, "/watched/before", "1");
 
     const resumed = await pauseAndResume(sandbox);
     const after = guestOf(resumed);
-    expect(await pids(after)).toEqual(expect.arrayContaining([limited, terminal]));
+    expect(await pids(after)).toContain(terminal);
     expect(Math.abs(Number(await run(after, "date +%s%3N")) - Date.now())).toBeLessThan(5_000);
 
-    await run(after, "touch /watched/new");
+    await upload(after, "/watched/after", "2");
     const { events } = await after.files.getWatcherEvents({ watcherId }, asRoot);
-    expect(events.map(({ name, type }) => [name, envdFilesystem.EventType[type]])).toContainEqual(["new", "CREATE"]);
+    expect(events.map(({ name, type }) => `${name} ${envdFilesystem.EventType[type]}`)).toEqual(
+      ["before", "after"].flatMap((name) => [`${name} CREATE`, `${name} CHMOD`, `${name} WRITE`]),
+    );
 
     const follow = new AbortController();
     let screen = "";
@@ -130,8 +69,10 @@ describe("over a pause", () => {
     await seen;
     follow.abort();
 
-    // What was left of its time goes on to run, and ends it.
-    await expect.poll(() => pids(after), { timeout: 5 * LIFETIME_MS, interval: 250 }).not.toContain(limited);
+    // Of the guest's own time it gets all that it was given, however long the pause was.
+    await expect.poll(() => pids(after), { timeout: 15 * LIFETIME_MS, interval: 250 }).not.toContain(limited);
+    const [first, last] = (await run(after, "cat /first /last")).split("\n").map(Number) as [number, number];
+    expect((last - first) * 1_000).toBeGreaterThan(LIFETIME_MS - 2_000);
     await host.manager.destroy(sandbox.id, 0);
   });
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { progressFor } from "@wrenn/guest";
 import { ensureTestbed, EXCHANGE_MOUNT, nestedAcceleration, runInTestbed } from "@wrenn/testbed";
+import { sharedBaseImage } from "../../guest/testing/test-guest.ts";
 import { countCargoTests, failedCargoTests, withoutSuccesses } from "./cargo-results.ts";
 import { MEMORY_GUARD } from "./check-steps.ts";
 import { runChild } from "./child.ts";
@@ -17,8 +18,16 @@ const MINUTE = 60_000;
 const FULL_FACTOR = 4;
 const NESTED_DEADLINE_MS = 15 * MINUTE;
 const NESTED_MEMORY_MIB = 2_048;
+/** The full run fuzzes for two hours. */
+const FULL_CARGO_MS = 240 * MINUTE;
 
-function cargoSuite(name: string, argv: readonly string[], env: Record<string, string> = {}): Step {
+interface CargoOptions {
+  env?: Record<string, string>;
+  /** The guest agent's tests run in template `base`. */
+  inBaseImage?: boolean;
+}
+
+function cargoSuite(name: string, argv: readonly string[], { env = {}, inBaseImage = false }: CargoOptions): Step {
   return {
     name,
     part: "rust",
@@ -27,8 +36,8 @@ function cargoSuite(name: string, argv: readonly string[], env: Record<string, s
       const { ok, how, output } = await runChild({
         argv: ["cargo", "test", "--locked", "--no-fail-fast", ...argv],
         cwd: context.root,
-        env: { ...context.env, ...env },
-        deadlineMs: 15 * MINUTE,
+        env: { ...context.env, ...env, ...(inBaseImage ? await guestAgentRoot(context) : {}) },
+        deadlineMs: context.full ? FULL_CARGO_MS : 15 * MINUTE,
         signal: context.signal,
       });
       const counts = countCargoTests(output);
@@ -39,6 +48,11 @@ function cargoSuite(name: string, argv: readonly string[], env: Record<string, s
       return { counts: add(counts, { ...NONE, failed: 1 }), failures: [`cargo test: ${how}`], output: told };
     },
   };
+}
+
+/** What the enclosure of the guest agent's tests is told (crates/envd/tests/support/enclosure.sh); it needs root. */
+async function guestAgentRoot({ signal }: StepContext): Promise<Record<string, string>> {
+  return process.getuid?.() === 0 ? { ENVD_TEST_ROOT: await sharedBaseImage(signal) } : {};
 }
 
 function vitestSuite(project: Extract<Part, "unit" | "host" | "vm">, deadlineMs: number): Step {
@@ -160,8 +174,8 @@ function summarise(project: string, ok: boolean, how: string, report: VitestRepo
 }
 
 export const SUITE_STEPS: readonly Step[] = [
-  cargoSuite("cargo test", ["--workspace"]),
-  cargoSuite("cargo test (memory-guard)", MEMORY_GUARD, { RUSTFLAGS: "" }),
+  cargoSuite("cargo test", ["--workspace"], { inBaseImage: true }),
+  cargoSuite("cargo test (memory-guard)", MEMORY_GUARD, { env: { RUSTFLAGS: "" } }),
   vitestSuite("unit", 5 * MINUTE),
   vitestSuite("host", 10 * MINUTE),
   vitestSuite("vm", 25 * MINUTE),

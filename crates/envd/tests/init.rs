@@ -39,7 +39,7 @@ fn init_makes_the_sandbox_what_it_is() {
         "hyperloopIP": "1.2.3.4", "unknown": { "x": 1 },
     }));
     let token = [("x-access-token", "t1")];
-    let script = "hostname; cat /etc/hostname /etc/machine-id; getent hosts sb1 | awk '{print $1}'; id -un; pwd; echo $A; cat /run/e2b/.E2B_SANDBOX_ID";
+    let script = "hostname; cat /etc/hostname /etc/machine-id; getent ahostsv4 sb1 | awk 'NR == 1 {print $1}'; id -un; pwd; echo $A; cat /run/e2b/.E2B_SANDBOX_ID";
     let ran = envd
         .stream(
             "process.Process/Start",

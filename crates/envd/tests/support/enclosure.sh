@@ -4,7 +4,8 @@
 #
 # usage: enclosure.sh ENVD [ARGUMENT...]
 # ENVD_TEST_CHROOT: an empty root for tests of the file system itself.
-# ENVD_TEST_ROOT: a Debian base tree to work on (nothing in it is changed); without it, this machine.
+# ENVD_TEST_ROOT: the disk image of template `base`, or a directory like it, to work on (nothing in it
+# is changed); without it, this machine.
 set -eu
 mount --make-rprivate /
 mount -t tmpfs tmpfs /mnt
@@ -23,8 +24,14 @@ if [ -n "${ENVD_TEST_CHROOT:-}" ]; then
   exit
 fi
 if [ -n "${ENVD_TEST_ROOT:-}" ]; then
-  mkdir /mnt/upper /mnt/scratch /mnt/root
-  mount -t overlay overlay -o "lowerdir=$ENVD_TEST_ROOT,upperdir=/mnt/upper,workdir=/mnt/scratch" /mnt/root
+  mkdir /mnt/base /mnt/upper /mnt/scratch /mnt/root
+  if [ -d "$ENVD_TEST_ROOT" ]; then
+    mount --bind "$ENVD_TEST_ROOT" /mnt/base
+  else
+    # Gone with the last process of these namespaces, the loop device too.
+    mount -t ext4 -o ro,noload,loop "$ENVD_TEST_ROOT" /mnt/base
+  fi
+  mount -t overlay overlay -o "lowerdir=/mnt/base,upperdir=/mnt/upper,workdir=/mnt/scratch" /mnt/root
   mount --rbind /dev /mnt/root/dev
   mount -t proc proc /mnt/root/proc
   mount --rbind /sys /mnt/root/sys
