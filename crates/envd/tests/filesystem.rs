@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Envd, Value, json};
+use support::{Envd, Setup, Value, json};
 
 fn paths(list: &Value) -> Vec<&str> {
     list["entries"]
@@ -186,6 +186,47 @@ fn move_makes_parents() {
 }
 
 #[test]
+fn no_tree_is_too_deep_or_too_strange() {
+    let envd = Envd::boot();
+    let (_, code) = envd.call_error(
+        "filesystem.Filesystem/MakeDir",
+        json!({ "path": "/proc/x" }),
+    );
+    assert_eq!(code, "not_found");
+    let upload = envd.post(
+        "/files?path=/proc/x/y",
+        &[("content-type", "application/octet-stream")],
+        b"1",
+    );
+    assert_eq!(upload.status, 404, "{}", upload.text());
+    let deep = "mkdir deep && cd deep && python3 -c 'import os
+for level in range(20000): os.mkdir(\"d\"); os.chdir(\"d\")'";
+    assert_eq!(envd.run(deep).exit_code(), 0);
+    // As far as a path can reach.
+    let list = json!({ "path": "deep", "depth": u32::MAX });
+    let listed = envd.call("filesystem.Filesystem/ListDir", list);
+    assert!(listed["entries"].as_array().expect("a list").len() > 1000);
+    envd.call("filesystem.Filesystem/Remove", json!({ "path": "deep" }));
+    assert_eq!(envd.run("ls").out(), "");
+}
+
+#[test]
+fn the_root_is_never_removed() {
+    // Where there is nothing to lose.
+    let directory = tempfile::tempdir().expect("a directory");
+    let envd = Envd::boot_with(Setup {
+        chroot: Some(directory.path().to_owned()),
+        ..Setup::default()
+    });
+    envd.write("/kept/file", b"1");
+    for path in ["/", "/.", "/kept/..", "/kept/../kept/../"] {
+        let (_, code) = envd.call_error("filesystem.Filesystem/Remove", json!({ "path": path }));
+        assert_eq!(code, "invalid_argument", "{path}");
+    }
+    assert_eq!(envd.read("/kept/file"), b"1");
+}
+
+#[test]
 fn remove_is_thorough_and_idempotent() {
     let envd = Envd::boot();
     envd.run("mkdir -p r/deep/er; touch r/deep/f; touch keep; ln -s ../keep r/link");
@@ -205,11 +246,6 @@ fn remove_is_thorough_and_idempotent() {
         json!({})
     );
     assert_eq!(envd.run("ls").out(), "keep\n", "links are not followed");
-    assert_eq!(
-        envd.call_error("filesystem.Filesystem/Remove", json!({ "path": "/" }))
-            .1,
-        "invalid_argument"
-    );
     let root = [("authorization", "Basic cm9vdDo=")];
     envd.stream(
         "process.Process/Start",

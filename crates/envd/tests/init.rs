@@ -73,6 +73,10 @@ fn init_refuses_nonsense_and_changes_nothing() {
         json!({ "entropy": entropy(&[1; 513]) }),
         json!({ "entropy": "*" }),
         json!({ "envVars": { "A": 1 } }),
+        json!({ "envVars": { "A\0": "1" } }),
+        json!({ "envVars": { "A=B": "1" } }),
+        json!({ "envVars": { "": "1" } }),
+        json!({ "defaultWorkdir": "work" }),
     ] {
         let body = [
             body.to_string().trim_end_matches('}').as_bytes(),
@@ -88,6 +92,8 @@ fn init_refuses_nonsense_and_changes_nothing() {
         );
     }
     assert_eq!(envd.post("/init", &[], b"[]").status, 400);
+    let token = br#"{"accessToken":"a\nb"}"#;
+    assert_eq!(envd.post("/init", &[], token).status, 400);
     assert_eq!(envd.post("/init", &[], &vec![b' '; 2 << 20]).status, 413);
     // No token was set on the way.
     assert_eq!(envd.get("/envs", &[]).status, 200);

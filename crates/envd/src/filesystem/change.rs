@@ -1,10 +1,12 @@
 //! Changes of entries: directories made, entries moved and removed. All of this blocks.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::directories::{self, Owner};
+use super::remove_tree::remove_tree;
 use crate::connect::{Code, Error};
 
 /// Makes the directory at `path` and its parents; it must not be there.
@@ -40,12 +42,15 @@ pub fn rename(source: &Path, destination: &Path, owner: Owner) -> Result<(), Err
 /// Removes an entry and all below it; a missing one is success.
 pub fn remove(path: &Path) -> Result<(), Error> {
     let what = format!("remove '{}'", path.display());
-    if path.parent().is_none() {
-        return Err(Error::invalid(format!("Cannot {what}: it is the root")));
-    }
     let removed = fs::symlink_metadata(path).and_then(|metadata| {
-        if metadata.is_dir() {
-            fs::remove_dir_all(path)
+        if is_root(&metadata)? {
+            // Also by another name, such as /tmp/..
+            Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is the root",
+            ))
+        } else if metadata.is_dir() {
+            remove_tree(path)
         } else {
             fs::remove_file(path)
         }
@@ -63,8 +68,14 @@ pub fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
+fn is_root(metadata: &Metadata) -> io::Result<bool> {
+    let root = fs::metadata("/")?;
+    Ok((metadata.dev(), metadata.ino()) == (root.dev(), root.ino()))
+}
+
 fn failed(what: &str, error: &io::Error) -> Error {
     match error.raw_os_error() {
+        None => Error::invalid(format!("Cannot {what}: {error}")),
         Some(libc::EBUSY | libc::EXDEV) => Error::new(
             Code::FailedPrecondition,
             format!("Cannot {what}: {}", crate::connect::error::reason(error)),

@@ -15,16 +15,30 @@ pub struct Owner {
 /// Makes the directory at `path` and its missing parents, mode 0755, owned by `owner`. Says whether
 /// anything was made; what exists is left as it is.
 pub fn make(path: &Path, owner: Owner) -> io::Result<bool> {
+    let mut missing = Vec::new();
+    let mut made = false;
+    for ancestor in path.ancestors() {
+        match make_one(ancestor, owner) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(ancestor),
+            result => {
+                made = result?;
+                break;
+            }
+        }
+    }
+    // What is still not found has its parent: the file system takes no directories, such as /proc.
+    for directory in missing.into_iter().rev() {
+        made |= make_one(directory, owner)?;
+    }
+    Ok(made)
+}
+
+fn make_one(path: &Path, owner: Owner) -> io::Result<bool> {
     match fs::DirBuilder::new().mode(0o755).create(path) {
         Ok(()) => {
             // Not following: nobody may put a link here between the two calls and get its target.
             std::os::unix::fs::lchown(path, Some(owner.uid), Some(owner.gid))?;
             Ok(true)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = path.parent().ok_or(error)?;
-            make(parent, owner)?;
-            make(path, owner)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             if fs::metadata(path)?.is_dir() {
@@ -66,5 +80,7 @@ mod tests {
                 .raw_os_error(),
             Some(libc::ENOTDIR)
         );
+        let error = make(Path::new("/proc/nothing/here"), owner).expect_err("none there");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
     }
 }

@@ -5,5 +5,6 @@ pub mod directories;
 pub mod entry;
 pub mod listing;
 pub mod messages;
+pub mod remove_tree;
 pub mod service;
 pub mod watch;

@@ -19,6 +19,7 @@ use crate::http::body::{Body, ReadError, read_all};
 use crate::http::connections::Connection;
 use crate::http::error::HttpError;
 use crate::http::router::no_content;
+use crate::process::command::check_environment;
 use crate::timestamp::Timestamp;
 
 const MAX_BODY: usize = 1024 * 1024;
@@ -90,6 +91,7 @@ async fn apply(app: &App, init: Init) -> Result<(), HttpError> {
     };
     identity::check(init.hostname.as_deref(), init.machine_id.as_deref())?;
     entropy::check(init.entropy.as_ref())?;
+    check_settings(&init)?;
 
     // The clock first: what follows writes files.
     if let Some(time) = time {
@@ -133,6 +135,29 @@ fn check_incarnation(app: &App, init: &Init) -> Result<(), HttpError> {
     Ok(())
 }
 
+/// Refuses what would make every later request fail.
+fn check_settings(init: &Init) -> Result<(), HttpError> {
+    if let Some(token) = &init.access_token
+        && !token.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        return Err(HttpError::bad_request(
+            "accessToken has characters that no header can carry",
+        ));
+    }
+    if let Some(directory) = &init.default_workdir
+        && !(directory.is_empty() || directory.starts_with('/') && !directory.contains('\0'))
+    {
+        return Err(HttpError::bad_request(format!(
+            "defaultWorkdir '{}' is not an absolute path",
+            directory.escape_debug()
+        )));
+    }
+    init.env_vars
+        .as_ref()
+        .map_or(Ok(()), check_environment)
+        .map_err(|error| HttpError::bad_request(error.message))
+}
+
 /// Answers the variables that tell a process where it runs.
 fn apply_settings(app: &App, init: Init) -> BTreeMap<String, String> {
     let mut settings = app.settings.borrow_mut();
@@ -149,7 +174,7 @@ fn apply_settings(app: &App, init: Init) -> BTreeMap<String, String> {
     }
     if let Some(directory) = init.default_workdir {
         settings.default_directory = Some(directory)
-            .filter(|directory| directory.starts_with('/'))
+            .filter(|directory| !directory.is_empty())
             .map(Into::into);
     }
     for (variable, value) in [

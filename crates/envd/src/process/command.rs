@@ -26,6 +26,9 @@ impl Command {
         user: &User,
         environments: &[&BTreeMap<String, String>],
     ) -> Result<Self, Error> {
+        environments
+            .iter()
+            .try_for_each(|environment| check_environment(environment))?;
         let environment = environment(user, environments);
         let path = environment.get("PATH").map_or(DEFAULT_PATH, String::as_str);
         let programs = candidates(program, path)?;
@@ -42,6 +45,20 @@ impl Command {
             arguments: all,
             environment,
         })
+    }
+}
+
+/// Refuses variables that no process can get.
+pub fn check_environment(environment: &BTreeMap<String, String>) -> Result<(), Error> {
+    let is_possible = |(name, value): &(&String, &String)| {
+        !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
+    };
+    match environment.iter().find(|entry| !is_possible(entry)) {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::invalid(format!(
+            "invalid environment variable '{}': a name is not empty and has no '=', nothing has a NUL byte",
+            name.escape_debug()
+        ))),
     }
 }
 
@@ -154,5 +171,16 @@ mod tests {
         assert!(Command::new("", &[], &user(), &[]).is_err());
         assert!(Command::new("a\0b", &[], &user(), &[]).is_err());
         assert!(Command::new("a", &["b\0".into()], &user(), &[]).is_err());
+    }
+
+    #[test]
+    fn refuses_impossible_variables() {
+        for (name, value) in [("", "x"), ("A=B", "x"), ("A\0", "x"), ("A", "x\0")] {
+            let environment = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+            assert!(check_environment(&environment).is_err(), "{name:?}");
+            assert!(Command::new("x", &[], &user(), &[&environment]).is_err());
+        }
+        let environment = BTreeMap::from([("A b.c-é".to_owned(), "=".to_owned())]);
+        assert!(check_environment(&environment).is_ok());
     }
 }

@@ -32,9 +32,17 @@ if [ -n "${ENVD_TEST_ROOT:-}" ]; then
     mount -t ext4 -o ro,noload,loop "$ENVD_TEST_ROOT" /mnt/base
   fi
   mount -t overlay overlay -o "lowerdir=/mnt/base,upperdir=/mnt/upper,workdir=/mnt/scratch" /mnt/root
-  mount --rbind /dev /mnt/root/dev
+  # Devices of its own: whatever a test removes, it is not this machine's.
+  mount -t tmpfs tmpfs /mnt/root/dev
+  for device in null zero full random urandom tty kmsg; do cp -a "/dev/$device" /mnt/root/dev; done
+  mkdir /mnt/root/dev/pts /mnt/root/dev/shm
+  mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5 devpts /mnt/root/dev/pts
+  mount -t tmpfs tmpfs /mnt/root/dev/shm
+  ln -s pts/ptmx /mnt/root/dev/ptmx
+  ln -s /proc/self/fd /mnt/root/dev/fd
   mount -t proc proc /mnt/root/proc
-  mount --rbind /sys /mnt/root/sys
+  mount -t sysfs -o ro sysfs /mnt/root/sys
+  mount -t tmpfs tmpfs /mnt/root/sys/fs/cgroup
   [ -z "${ENVD_TEST_CGROUP:-}" ] || mount --bind "$ENVD_TEST_CGROUP" /mnt/root/sys/fs/cgroup
   cp /mnt/envd /mnt/root/run/envd
   set -- chroot /mnt/root /run/envd "$@"
