@@ -12,23 +12,23 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-/** @param binaries such as `/usr/lib/postgresql/15/bin` */
+/** Starts a server, with what is in `directory` already. @param binaries such as `/usr/lib/postgresql/15/bin` */
 export async function startDebianServer(binaries: string, directory: string): Promise<RunningServer> {
   // the server refuses to run as root; this user comes with the packages
   const [uid, gid] = await Promise.all([idOf("-u"), idOf("-g")]);
   const data = join(directory, "data");
-  await mkdir(data, { mode: 0o700 });
+  const isNew = (await mkdir(data, { recursive: true, mode: 0o700 })) !== undefined;
   await chown(data, uid, gid);
   await chown(directory, uid, gid);
   const options = { uid, gid, cwd: data, env: { PATH: "/usr/bin:/bin", LC_ALL: "C.UTF-8", TZ: "UTC" } };
-  await run([join(binaries, "initdb"), "-D", data, "-A", "trust", "-U", "wrenn", "-E", "UTF8"], options);
+  if (isNew) await run([join(binaries, "initdb"), "-D", data, "-A", "trust", "-U", "wrenn", "-E", "UTF8"], options);
   const server = start([join(binaries, "postgres"), "-D", data, "-k", directory, "-c", "listen_addresses="], {
     ...options,
     stdio: ["ignore", "ignore", "pipe"],
   });
   const exited = once(server, "exit");
   await untilReady(server.stderr as NodeJS.ReadableStream);
-  await run([join(binaries, "createdb"), "-h", directory, "-U", "wrenn", "wrenn"], options);
+  if (isNew) await run([join(binaries, "createdb"), "-h", directory, "-U", "wrenn", "wrenn"], options);
   return {
     pid: server.pid ?? 0,
     databaseUrl: `postgresql:///wrenn?host=${encodeURIComponent(directory)}&user=wrenn`,
