@@ -9,7 +9,7 @@ interface Entry {
 const SECTIONS: readonly [string, (path: string) => boolean][] = [
   ["Begin", (path) => path === "README.md" || path === "docs/README.md" || path.startsWith("docs/guides/")],
   ["Reference", (path) => path.startsWith("docs/reference/")],
-  ["Parts", (path) => path.startsWith("crates/")],
+  ["Parts", (path) => path.startsWith("crates/") || path.startsWith("packages/")],
   ["Measured", (path) => path.startsWith("bench/") || path === "docs/benchmarks.md"],
   ["Contribute", (path) => path === "CONTRIBUTING.md"],
 ];

@@ -5,7 +5,14 @@ import { Marked, type Tokens } from "marked";
 import { gfmHeadingId } from "marked-gfm-heading-id";
 import { layout } from "./layout.ts";
 
-const DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/**/*.md", "crates/*/README.md", "bench/*/README.md"];
+const DOCUMENTS = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "docs/**/*.md",
+  "crates/*/README.md",
+  "packages/*/README.md",
+  "bench/*/README.md",
+];
 /** Files that are no documents, and where the server has them. */
 const SERVED: Readonly<Record<string, string>> = { "docs/reference/openapi.yaml": "/openapi.yaml" };
 /** Where the site begins. */
