@@ -27,7 +27,7 @@ const THINGS: readonly [RegExp, keyof Things][] = [
   [/:user_id/, "user"],
 ];
 /** Routes without credentials outside of /v1; they show nothing that belongs to a team. */
-const PUBLIC = /^\/(health|ready|metrics|docs|openapi\.(json|yaml)|test|invite|assets)(\/|$)/;
+const PUBLIC = /^\/(health|ready|metrics|docs|guide|openapi\.(json|yaml)|test|invite|assets)(\/|$)/;
 /** Appears in everything that belongs to the team. */
 const MARKER = "alpha";
 
