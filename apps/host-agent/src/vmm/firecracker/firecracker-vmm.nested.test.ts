@@ -29,6 +29,8 @@ const BINARY = process.env["FIRECRACKER_BIN"];
 const GUEST = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
 const SHAPE = { vcpus: 1, memoryMib: 160 };
 const MEMORY_BYTES = SHAPE.memoryMib * 1024 * 1024;
+/** As large as the template's file system at least, or the guest cannot mount it. */
+const DISK_BYTES = 16 * 1024 ** 3;
 const UID = 1_999_998;
 const DEADLINE_MS = 280_000;
 const RUN_MS = 2_000;
@@ -78,7 +80,7 @@ describe.skipIf(BINARY === undefined)("Firecracker", () => {
     const directory = join(supervisionDirectory, "own");
     await mkdir(directory, { recursive: true });
     await chown(directory, UID, UID);
-    const options = { id: `disk${number}`, directory: root, base, sizeBytes: 2 * 1024 ** 3, uid: UID };
+    const options = { id: `disk${number}`, directory: root, base, sizeBytes: DISK_BYTES, uid: UID };
     const disk = await disks.create(options, signal());
     return {
       name: `fc-${process.pid}-${number}`,
