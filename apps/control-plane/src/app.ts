@@ -44,6 +44,7 @@ import { openapiRoutes } from "./openapi/routes.ts";
 import type { Services } from "./services.ts";
 import { snapshotRoutes } from "./snapshots/routes.ts";
 import { invitationRoutes } from "./teams/invitation-routes.ts";
+import { invitePage } from "./teams/invite-page.ts";
 import { memberRoutes } from "./teams/member-routes.ts";
 import { teamRoutes } from "./teams/routes.ts";
 import { templateRoutes } from "./templates/routes.ts";
@@ -105,6 +106,7 @@ export async function buildApp({ services, version, log, config }: AppOptions): 
   await app.register(consoleRoutes);
   await app.register(guideRoutes);
   await app.register(healthRoutes, { services, version });
+  await app.register(invitePage);
   metricsRoute(app, services.metrics, config.metricsToken);
   await app.register(
     async (v1) => {

@@ -288,6 +288,15 @@ describe("an invitation", () => {
     expect(await accept(await person(), withdrawn.token)).toBe(404);
   });
 
+  it("has a link to a page that tells how to use it", async () => {
+    const owner = await person();
+    const { path, token } = (await call(owner, "POST", `/teams/${owner.team_id}/invitations`, {})).body;
+    expect(path).toBe(`/invite#${token}`);
+    const page = await test.app.inject({ method: "GET", url: "/invite" });
+    expect([page.statusCode, page.headers["content-type"]]).toEqual([200, "text/html; charset=utf-8"]);
+    expect((await test.app.inject({ method: "GET", url: "/invite/token.js" })).statusCode).toBe(200);
+  });
+
   it("leaves no account behind when a sign-up names one that does not work", async () => {
     const email = newEmail();
     const body = { email, password: PASSWORD, invitation: "nonsense" };
