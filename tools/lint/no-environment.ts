@@ -4,8 +4,8 @@
  */
 import { defineRule, isTest, pathInRepository } from "./rule.ts";
 
-/** Failpoints work wherever they are armed; tools are not part of the product. */
-const ALLOWED = /(?:^|\/)(?:config|main)\.ts$|^packages\/effects\/src\/failpoint\.ts$|^tools\//;
+/** Failpoints work wherever they are armed; tools and examples are not part of the product. */
+const ALLOWED = /(?:^|\/)(?:config|main)\.ts$|^packages\/effects\/src\/failpoint\.ts$|^(?:tools|examples)\//;
 
 export const noEnvironment = defineRule({
   meta: { type: "problem", docs: { description: "process.env only in config.ts and main.ts" } },

@@ -14,7 +14,7 @@ export function defineRule(rule: Rule): Rule {
 
 /** Path below the checkout, such as `apps/cli/src/main.ts`. */
 export function pathInRepository(filename: string): string {
-  return /(?:^|\/)((?:apps|packages|guest|tests|tools|bench)\/.*)$/.exec(filename)?.[1] ?? filename;
+  return /(?:^|\/)((?:apps|packages|guest|tests|tools|bench|examples)\/.*)$/.exec(filename)?.[1] ?? filename;
 }
 
 /** Tests, and what only tests use. */

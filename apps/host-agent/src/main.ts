@@ -127,6 +127,7 @@ async function main(): Promise<void> {
   clearTimeout(cut);
   clearTimeout(late);
   await Promise.all([network.close(), pager.close()]);
+  await stopTracing();
 }
 
 /** Settles at the first SIGTERM or SIGINT. The listeners stay: without one, a running tool's exit hook ends us. */

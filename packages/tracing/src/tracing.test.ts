@@ -12,15 +12,18 @@ let spans: FinishedSpan[];
 let status: number;
 let endpoint: string;
 let errors: unknown[];
+let paths: Set<string>;
 
 beforeEach(async () => {
   spans = [];
   errors = [];
+  paths = new Set();
   status = 200;
   collector = createServer((request, response) => {
     void json(request).then((body) => {
-      expect(request.url).toBe("/v1/traces");
-      for (const { scopeSpans } of (body as any).resourceSpans) for (const scope of scopeSpans) spans.push(...scope.spans);
+      paths.add(request.url ?? "");
+      for (const { scopeSpans } of (body as any).resourceSpans)
+        for (const scope of scopeSpans) spans.push(...scope.spans);
       response.writeHead(status).end("{}");
     });
   }).listen(0, "127.0.0.1");
@@ -46,7 +49,11 @@ describe("span()", () => {
     await stopTracing();
     const byName = Object.fromEntries(spans.map((one) => [one.name, one]));
     const { outer } = byName;
-    expect(outer).toMatchObject({ kind: 2, status: { code: 1 }, attributes: [{ key: "route", value: { stringValue: "/x" } }] });
+    expect(outer).toMatchObject({
+      kind: 2,
+      status: { code: 1 },
+      attributes: [{ key: "route", value: { stringValue: "/x" } }],
+    });
     expect(outer?.parentSpanId).toBeUndefined();
     for (const name of ["inner", "failing"])
       expect(byName[name]).toMatchObject({ traceId: outer?.traceId, parentSpanId: outer?.spanId });
@@ -64,6 +71,7 @@ describe("span()", () => {
     });
     await stopTracing();
     expect(spans).toHaveLength(1);
+    expect([...paths]).toEqual(["/v1/traces"]);
     expect(spans[0]).toMatchObject({ name: "wanted", traceId: theirs.traceId, parentSpanId: theirs.spanId });
   });
 
@@ -81,7 +89,13 @@ describe("parseTraceparent()", () => {
   it("takes what the standard takes", () => {
     const text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     expect(formatTraceparent(parseTraceparent(text) as never)).toBe(text);
-    for (const bad of ["", "x", text.slice(1), text.replace("0af7", "0AF7"), `00-${"0".repeat(32)}-b7ad6b7169203331-01`])
+    for (const bad of [
+      "",
+      "x",
+      text.slice(1),
+      text.replace("0af7", "0AF7"),
+      `00-${"0".repeat(32)}-b7ad6b7169203331-01`,
+    ])
       expect([bad, parseTraceparent(bad)]).toEqual([bad, undefined]);
   });
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Utf8Chunks } from "./utf8-chunks.ts";
 
 describe("Utf8Chunks", () => {
+  // oxlint-disable-next-line vitest/expect-expect -- fc.assert
   it("gives back any text, cut anywhere, and counts what it holds", () => {
     fc.assert(
       fc.property(

@@ -145,10 +145,11 @@ export class SnapshotStore {
         .set({ deleted_at: sql<string>`now()` })
         .where("id", "=", templateId)
         .where("team_id", "is not", null)
-        .where(({ not, exists, selectFrom }) =>
-          not(
-            exists(
-              selectFrom("template_builds")
+        .where((build) =>
+          build.not(
+            build.exists(
+              build
+                .selectFrom("template_builds")
                 .select("id")
                 .where("template_id", "=", templateId)
                 .where("state", "in", ["building", "ready"])
@@ -170,8 +171,8 @@ export class SnapshotStore {
         .where("team_id", "=", teamId)
         .where("name", "=", name)
         .where("deleted_at", "is", null)
-        .where(({ exists, selectFrom }) =>
-          exists(selectFrom("template_tags").select("tag").whereRef("template_id", "=", "templates.id")),
+        .where((build) =>
+          build.exists(build.selectFrom("template_tags").select("tag").whereRef("template_id", "=", "templates.id")),
         )
         .returning("id")
         .executeTakeFirst();

@@ -176,7 +176,7 @@ describe("POST /v1/snapshots", () => {
   it("lets one of two win that make a name at once, and a deletion over a making", async () => {
     const source = await sandbox(ours);
     const both = await Promise.all([snapshot(ours, source, "race"), snapshot(ours, source, "race")]);
-    expect(both.map(({ status }) => status).sort()).toEqual([201, 409]);
+    expect(both.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([201, 409]);
 
     await meet("slow");
     const making = snapshot(ours, source, "race", "?overwrite=true");

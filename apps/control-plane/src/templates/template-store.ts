@@ -142,13 +142,14 @@ export class TemplateStore {
   }
 
   #listed(teamId: string) {
-    return this.#visible(teamId).select(({ selectFrom, fn }) =>
-      selectFrom("sandboxes")
+    return this.#visible(teamId).select((build) =>
+      build
+        .selectFrom("sandboxes")
         .innerJoin("template_builds as origin", "origin.id", "sandboxes.template_build_id")
         .whereRef("origin.template_id", "=", "templates.id")
         .where("sandboxes.team_id", "=", teamId)
         .where("sandboxes.state", "<>", "gone")
-        .select(fn.countAll<number>().as("count"))
+        .select(build.fn.countAll<number>().as("count"))
         .$asScalar()
         .$notNull()
         .as("sandboxes"),

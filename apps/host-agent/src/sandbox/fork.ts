@@ -45,11 +45,13 @@ export async function fork(
   if (again !== undefined) return { children: again.map((entry) => viewOf(entry)), stages: [] };
   const entries = wanted.map((child) => registry.add(recordOfChild(source, child)));
   const limit = pLimit(STARTED_AT_ONCE);
-  for (const entry of entries) {
-    entry.creation = limit(() => registry.locked(entry.record.id, () => start(registry, entry, held.layer)));
-    entry.creation.catch(() => undefined);
-  }
-  const outcomes = await Promise.allSettled(entries.map(({ creation }) => creation));
+  const creations = entries.map((entry) => {
+    const creation = limit(() => registry.locked(entry.record.id, () => start(registry, entry, held.layer)));
+    creation.catch(() => undefined); // told below
+    entry.creation = creation;
+    return creation;
+  });
+  const outcomes = await Promise.allSettled(creations);
   const failed = outcomes.find((outcome) => outcome.status === "rejected");
   if (failed !== undefined) {
     await Promise.all(entries.map((entry) => undo(registry, entry)));
