@@ -136,8 +136,13 @@ export async function finishPause(registry: Registry, entry: Entry, guest: LiveG
 }
 
 /** Lets a guest that was frozen for a pause run on. */
-export async function thaw(registry: Registry, entry: Entry, guest: LiveGuest): Promise<void> {
-  const deadline = AbortSignal.timeout(THAW_DEADLINE_MS);
+export async function thaw(
+  registry: Registry,
+  entry: Entry,
+  guest: LiveGuest,
+  deadlineMs = THAW_DEADLINE_MS,
+): Promise<void> {
+  const deadline = AbortSignal.timeout(deadlineMs);
   entry.record.pendingLayer = undefined;
   await guest.vm.resume(deadline);
   // Its file system may be frozen too; an agent that does not answer thaws it by itself.

@@ -91,11 +91,18 @@ async function adopt(registry: Registry, entry: Entry): Promise<void> {
   }
   const guest = { vm, slot, agent: new GuestAgent(slot.hostAddress, record.accessToken) };
   entry.guest = guest;
-  await settleDisk(entry, vm);
-  await settlePendingLayer(registry, entry);
-  await thaw(registry, entry, guest); // it may have been frozen for a pause or a checkpoint
-  await collect(registry, entry);
   followExit(registry, entry, guest);
+  try {
+    await settleDisk(entry, vm);
+    await settlePendingLayer(registry, entry);
+    await thaw(registry, entry, guest, ADOPT_DEADLINE_MS); // it may have been frozen for a pause or a checkpoint
+  } catch (error) {
+    // One that may be frozen for good must not be told as running.
+    log.error({ operation: "adopt", id: record.id, err: error });
+    await fail(registry, entry, "the next host agent could not let it run on");
+    return;
+  }
+  await collect(registry, entry);
 }
 
 /** A checkpoint may have ended before or after the VM was switched to its next disk: the VM knows. */
