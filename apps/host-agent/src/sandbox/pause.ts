@@ -6,6 +6,7 @@ import { WrennError } from "@wrenn/errors";
 import { commitLayer, beginLayer } from "../snapshot/commit-layer.ts";
 import type { Layer } from "../snapshot/layer.ts";
 import { abandoned, assertIncarnation, assertRunning, viewOf, type Entry, type OperationResult } from "./entry.ts";
+import { fail } from "./exits.ts";
 import {
   captureLayer,
   collect,
@@ -68,7 +69,10 @@ async function commit(
     if (memory) await commitMemoryAndDisk(registry, entry, guest, record.pendingLayer, stages, signal);
     else await commitDisk(registry, entry, guest, record.pendingLayer, stages, signal);
   } catch (error) {
-    await thaw(registry, entry, guest);
+    await thaw(registry, entry, guest).catch(async (cause: unknown) => {
+      registry.options.log.error({ operation: "pause.thaw", id: record.id, err: cause });
+      await fail(registry, entry, "its VM could not be let run on after a pause that failed");
+    });
     throw error;
   }
   entry.guest = undefined;
