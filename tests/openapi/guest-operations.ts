@@ -21,5 +21,5 @@ export const GUEST_OPERATIONS = [
   "listProcesses",
 ] as const;
 
-/** Operations that no request-and-answer tool can call: WebSockets, and answers without an end. */
-export const STREAM_OPERATIONS: readonly string[] = ["execStream", "watchFiles", "streamEvents", "readSandboxLogs"];
+/** Operations that no request-and-answer tool can call: WebSockets, answers without an end, archives. */
+export const STREAM_OPERATIONS: readonly string[] = ["execStream", "watchFiles", "streamEvents", "readSandboxLogs", "writeTar"];

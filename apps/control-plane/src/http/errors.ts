@@ -6,6 +6,8 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { WrennError } from "@wrenn/errors";
 import { fromDatabase } from "../database/errors.ts";
 
+const JSON_TYPE = "application/json; charset=utf-8";
+
 /** Answers every failure of `app` with `{"error":{code,message,hint?,request_id}}`. */
 export function answerErrors(app: FastifyInstance): void {
   app.setErrorHandler((error: unknown, request, reply) => sendError(error, request, reply));
@@ -25,7 +27,8 @@ export function answerErrors(app: FastifyInstance): void {
 export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const mapped = toApiError(error);
   logError(mapped, request);
-  void reply.code(mapped.status).headers(headersOf(mapped)).send(mapped.toBody(request.id));
+  // a stream that failed before its first byte has set the type of what it would have sent
+  void reply.code(mapped.status).headers(headersOf(mapped)).type(JSON_TYPE).send(mapped.toBody(request.id));
 }
 
 export function logError(error: WrennError, request: FastifyRequest): void {
