@@ -37,6 +37,7 @@ export function guestOf({ slotIndex, accessToken }: SandboxView): Guest {
     baseUrl: url,
     httpVersion: "1.1",
     useBinaryFormat: false,
+    nodeOptions: { agent: false }, // `/init` closes every connection from before, kept ones too
     interceptors: [
       (next) => (request) => {
         request.header.set("X-Access-Token", accessToken);

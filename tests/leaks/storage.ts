@@ -25,7 +25,9 @@ export async function listDeviceMapper(): Promise<string[]> {
 /** Everything below directories; a missing directory has nothing. */
 export async function listFiles(directories: readonly string[]): Promise<string[]> {
   return directories.flatMap((directory) =>
-    below(directory).map((entry) => `${entry.parentPath}/${entry.name}${kindOf(entry)}`),
+    below(directory)
+      .filter((entry) => entry.name !== "operations.jsonl") // written behind an operation; its directory tells
+      .map((entry) => `${entry.parentPath}/${entry.name}${kindOf(entry)}`),
   );
 }
 

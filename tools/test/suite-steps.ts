@@ -177,7 +177,7 @@ export const SUITE_STEPS: readonly Step[] = [
   cargoSuite("cargo test", ["--workspace"], { inBaseImage: true }),
   cargoSuite("cargo test (memory-guard)", MEMORY_GUARD, { env: { RUSTFLAGS: "" } }),
   vitestSuite("unit", 5 * MINUTE),
-  vitestSuite("host", 10 * MINUTE),
+  vitestSuite("host", 15 * MINUTE),
   vitestSuite("vm", 25 * MINUTE),
   nestedSuite,
 ];

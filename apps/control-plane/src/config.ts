@@ -37,6 +37,7 @@ const definition = defineConfig({
   WRENN_EVENT_RETENTION_HOURS: Type.Integer({ default: 168, minimum: 1, maximum: 8_760 }),
   WRENN_WEBHOOK_NETWORKS: Type.Optional(Type.String()),
   WRENN_ORPHAN_GRACE_SEC: Type.Integer({ default: 300, minimum: 0, maximum: 86_400 }),
+  WRENN_SETTLED_AGE_SEC: Type.Integer({ default: 60, minimum: 5, maximum: 3_600 }),
 });
 
 export interface Config {
@@ -58,6 +59,7 @@ export interface Config {
   readyFd: number | undefined;
   reconcileIntervalMs: number;
   orphanGraceMs: number;
+  settledAgeMs: number;
   /** Undefined: plain HTTP. */
   tls: TlsFiles | undefined;
   /** Requests of one caller; 0: any number. */
@@ -109,6 +111,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     eventRetentionHours: values.WRENN_EVENT_RETENTION_HOURS,
     webhookNetworks: values.WRENN_WEBHOOK_NETWORKS?.split(",").map((network) => network.trim()) ?? [],
     orphanGraceMs: values.WRENN_ORPHAN_GRACE_SEC * 1_000,
+    settledAgeMs: values.WRENN_SETTLED_AGE_SEC * 1_000,
   };
 }
 

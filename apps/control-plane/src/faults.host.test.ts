@@ -22,6 +22,8 @@ import { TestServer } from "./database/test-database.ts";
 const FULL = process.env["WRENN_TEST_FULL"] !== undefined;
 const MAIN = join(import.meta.dirname, "main.ts");
 const PATIENCE_MS = 60_000;
+/** Then a client repeats what was not answered: what it asked for may wait for a host that is away. */
+const REQUEST_TIMEOUT_MS = 10_000;
 
 let server: TestServer;
 let directory: string;
@@ -50,6 +52,7 @@ class Plane {
         WRENN_LOG_LEVEL: "error",
         WRENN_RECONCILE_INTERVAL_SEC: "1",
         WRENN_ORPHAN_GRACE_SEC: "0",
+        WRENN_SETTLED_AGE_SEC: "5",
         WRENN_RATE_LIMIT_PER_MINUTE: "0",
       },
       stdio: ["ignore", "ignore", "inherit", "pipe"],
@@ -128,7 +131,7 @@ async function request(plane: Plane, method: string, path: string, options: { ke
       ...(options.key === undefined ? {} : { "idempotency-key": options.key }),
     },
     ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
-    signal: AbortSignal.timeout(PATIENCE_MS),
+    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
   });
   const content = await answer.text();
   return { status: answer.status, body: content === "" ? undefined : (JSON.parse(content) as any) };
@@ -219,7 +222,7 @@ async function expectAgreement(load: Load): Promise<void> {
       const settled = rows.every(({ status }) => status === "running" || status === "paused");
       return settled && rows.length === host.sandboxes.size;
     },
-    { timeout: PATIENCE_MS, interval: 500 },
+    { timeout: 2 * PATIENCE_MS, interval: 500 },
   );
   const rows = new Map((await listed()).map(({ id, status }) => [id, status]));
   expect(ids.filter((id) => !rows.has(id))).toEqual([]);

@@ -101,6 +101,7 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
       store: sandboxes,
       agent,
       log,
+      settledAgeMs: config.settledAgeMs,
       onCorrection: (action) => metrics.corrections.inc({ action }),
     });
     const reconciler = new Reconciler({

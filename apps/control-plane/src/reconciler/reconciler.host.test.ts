@@ -85,7 +85,7 @@ class Plane {
     this.#database = database;
     this.#agent = new AgentClient({ socketPath, token: new AgentToken(join(directory, "token")) });
     this.store = new SandboxStore(database);
-    const resolver = new Resolver({ store: this.store, agent: this.#agent, log });
+    const resolver = new Resolver({ store: this.store, agent: this.#agent, log, settledAgeMs: 60_000 });
     const quotas = new Quotas(database, {});
     this.lifecycle = new Lifecycle({ store: this.store, agent: this.#agent, resolver, quotas, log });
     this.reconciler = new Reconciler({

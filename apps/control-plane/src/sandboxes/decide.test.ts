@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decide, SETTLED_AGE_MS, type DecidableRow } from "./decide.ts";
+import { decide as decideAt, type DecidableRow } from "./decide.ts";
 import type { ObservedSandbox } from "./observed.ts";
 import { isTransitional, SANDBOX_STATES, TRANSITIONS, type SandboxState } from "./state.ts";
 
@@ -32,8 +32,10 @@ function host(state: SandboxState, incarnation = 2, overrides: Partial<ObservedS
   };
 }
 
-const young = SETTLED_AGE_MS - 1;
-const old = SETTLED_AGE_MS;
+const old = 60_000;
+const young = old - 1;
+const decide = (given: DecidableRow, observed: ObservedSandbox | undefined, ageMs: number) =>
+  decideAt(given, observed, ageMs, old);
 
 describe("decide()", () => {
   it.each<[string, DecidableRow, ObservedSandbox | undefined, SandboxState, number]>([

@@ -27,11 +27,6 @@ export type DecidableRow = Pick<
   "state" | "incarnation" | "reason" | "started_at" | "idle_timeout_sec" | "end_at"
 >;
 
-/**
- * From this age on a row that is in the middle of an operation may be contradicted. The host takes up
- * a call within milliseconds and from then on says itself that it is at work.
- */
-export const SETTLED_AGE_MS = 60_000;
 /** Deadlines cross the wire with less than this lost. */
 const DEADLINE_TOLERANCE_MS = 1_000;
 const NOTHING: Decision = { do: "nothing" };
@@ -40,9 +35,16 @@ const NOTHING: Decision = { do: "nothing" };
  * @param observed what the host has; undefined when it has no such sandbox.
  * @param ageMs time since the row last changed; Infinity when the caller knows that no operation is
  *   under way.
+ * @param settledAgeMs from this age on a row that is in the middle of an operation may be contradicted.
+ *   The host takes up a call within milliseconds and from then on says itself that it is at work.
  */
-export function decide(row: DecidableRow, observed: ObservedSandbox | undefined, ageMs: number): Decision {
-  const settled = ageMs >= SETTLED_AGE_MS;
+export function decide(
+  row: DecidableRow,
+  observed: ObservedSandbox | undefined,
+  ageMs: number,
+  settledAgeMs: number,
+): Decision {
+  const settled = ageMs >= settledAgeMs;
   const there = observed !== undefined && observed.state !== "gone";
   if (row.state === "gone") return there ? { do: "destroy" } : NOTHING;
   if (row.state === "destroying") return settled ? { do: "finish-destroy" } : NOTHING;

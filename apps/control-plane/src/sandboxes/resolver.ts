@@ -15,16 +15,20 @@ export class Resolver {
   readonly #store: SandboxStore;
   readonly #agent: AgentClient;
   readonly #log: FastifyBaseLogger;
+  readonly #settledAgeMs: number;
   readonly #onCorrection: (action: string) => void;
 
   constructor(options: {
     store: SandboxStore;
     agent: AgentClient;
     log: FastifyBaseLogger;
+    /** See `decide`. */
+    settledAgeMs: number;
     /** Told of everything that is done so that row and host agree. */
     onCorrection?: (action: string) => void;
   }) {
     this.#onCorrection = options.onCorrection ?? (() => undefined);
+    this.#settledAgeMs = options.settledAgeMs;
     this.#store = options.store;
     this.#agent = options.agent;
     this.#log = options.log;
@@ -54,7 +58,7 @@ export class Resolver {
     ageMs: number,
     goneReason?: string,
   ): Promise<string> {
-    const decision = decide(row, observed, ageMs);
+    const decision = decide(row, observed, ageMs, this.#settledAgeMs);
     if (decision.do !== "nothing") this.#onCorrection(decision.do);
     switch (decision.do) {
       case "nothing":
