@@ -142,6 +142,16 @@ describe("a first start", () => {
     await expect(stat(prefix)).rejects.toThrow("ENOENT");
   });
 
+  it("builds the console for `up`, and nobody waits for it in a `run`", async () => {
+    await mkdir(join(root, "apps/console/dist"), { recursive: true });
+    await mkdir(join(root, "packages/sdk/src"), { recursive: true });
+    expect((await wrenn(["run", "x"])).stderr).not.toContain("console");
+    expect((await wrenn(["up"])).stderr).toMatch(/^wrenn: building the console\nwrenn: built the console in \d+ s\n$/);
+    expect((await wrenn(["up"])).stderr).toBe("");
+    await writeFile(join(root, "apps/console/page.tsx"), "");
+    expect((await wrenn(["up"])).stderr).toContain("wrenn: built the console");
+  });
+
   it("works through a symbolic link", async () => {
     const path = join(directory, "linked");
     await symlink(join(root, "wrenn"), path);
