@@ -22,4 +22,10 @@ export const GUEST_OPERATIONS = [
 ] as const;
 
 /** Operations that no request-and-answer tool can call: WebSockets, answers without an end, archives. */
-export const STREAM_OPERATIONS: readonly string[] = ["execStream", "watchFiles", "streamEvents", "readSandboxLogs", "writeTar"];
+export const STREAM_OPERATIONS: readonly string[] = [
+  "execStream",
+  "watchFiles",
+  "streamEvents",
+  "readSandboxLogs",
+  "writeTar",
+];
