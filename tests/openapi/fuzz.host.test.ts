@@ -57,7 +57,9 @@ afterAll(async () => {
   await fs.rm(directory, { recursive: true });
 });
 
-it(
+// Only with --full: since the routes of accounts and events are in it, Schemathesis does not end in any time that the
+// default run could give it. What ends in a guest is fuzzed in operations.vm.test.ts.
+it.runIf(FULL)(
   "finds no answer that the document does not describe, and no 5xx",
   async () => {
     // the host's templates come with its first heartbeat

@@ -64,14 +64,15 @@ export async function fuzz(options: FuzzOptions): Promise<string> {
         "--warnings=off",
         "--output-sanitize=false",
         ...only.flatMap((id) => ["--include-operation-id", id]),
-        ...without.flatMap((id) => ["--exclude-operation-id", id]),
+        ...[...new Set(without)].flatMap((id) => ["--exclude-operation-id", id]),
       ],
       { timeoutMs: INSTALL_TIMEOUT_MS, signal, cwd: CACHE },
     );
     return stdout;
   } catch (error) {
-    const report = (WrennError.from(error).cause as { stdout?: string } | undefined)?.stdout;
-    if (report === undefined || signal.aborted) throw error;
+    const output = WrennError.from(error).cause as { stdout?: string; stderr?: string } | undefined;
+    const report = `${output?.stdout ?? ""}${output?.stderr ?? ""}`;
+    if (report === "" || signal.aborted) throw error;
     // eslint-disable-next-line preserve-caught-error -- the cause is this report once more, three times
     throw new Error(`Schemathesis found answers that the document does not describe:\n${report}`);
   } finally {
