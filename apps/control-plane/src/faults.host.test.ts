@@ -19,7 +19,7 @@ import { ModelHost } from "./agent/model-host.ts";
 import { newId } from "./database/ids.ts";
 import { TestServer } from "./database/test-database.ts";
 
-const FULL = process.env["WRENN_TEST_FULL"] !== undefined;
+const FULL = process.env["WRENN_TEST_FULL"] === "1";
 const MAIN = join(import.meta.dirname, "main.ts");
 const PATIENCE_MS = 60_000;
 /** Then a client repeats what was not answered: what it asked for may wait for a host that is away. */

@@ -13,7 +13,7 @@ import { TestServer } from "../database/test-database.ts";
 import { OPERATIONS } from "../openapi/operations.ts";
 import { startTestApp, type TestApp } from "../test-app.ts";
 
-const FULL = process.env["WRENN_TEST_FULL"] !== undefined;
+const FULL = process.env["WRENN_TEST_FULL"] === "1";
 const REQUESTS = FULL ? 8_000 : 1_200;
 const RAW_REQUESTS = FULL ? 1_000 : 150;
 const FRAMES = FULL ? 1_000 : 150;
