@@ -712,41 +712,6 @@ export interface Operations {
     };
     answer: undefined;
   };
-  /** List the members of a team. */
-  listMembers: {
-    input: {
-      path: {
-        team_id: string;
-      };
-      query?: {
-        limit?: number;
-        /** X-Next-Cursor of the page before. */
-        cursor?: string;
-      };
-    };
-    answer: Member[];
-  };
-  /** Change the role of a member. */
-  changeRole: {
-    input: {
-      path: {
-        team_id: string;
-        user_id: string;
-      };
-      body: ChangeRole;
-    };
-    answer: Member;
-  };
-  /** Remove a member, or leave. */
-  removeMember: {
-    input: {
-      path: {
-        team_id: string;
-        user_id: string;
-      };
-    };
-    answer: undefined;
-  };
   /** Invite somebody to a team. */
   inviteMember: {
     input: {
@@ -787,6 +752,41 @@ export interface Operations {
       body: AcceptInvitation;
     };
     answer: Team;
+  };
+  /** List the members of a team. */
+  listMembers: {
+    input: {
+      path: {
+        team_id: string;
+      };
+      query?: {
+        limit?: number;
+        /** X-Next-Cursor of the page before. */
+        cursor?: string;
+      };
+    };
+    answer: Member[];
+  };
+  /** Change the role of a member. */
+  changeRole: {
+    input: {
+      path: {
+        team_id: string;
+        user_id: string;
+      };
+      body: ChangeRole;
+    };
+    answer: Member;
+  };
+  /** Remove a member, or leave. */
+  removeMember: {
+    input: {
+      path: {
+        team_id: string;
+        user_id: string;
+      };
+    };
+    answer: undefined;
   };
   /** Tell what a team uses and may use. */
   getUsage: {
@@ -1340,13 +1340,13 @@ export const OPERATIONS = {
   getTeam: { method: "GET", path: "/v1/teams/{team_id}" },
   renameTeam: { method: "PATCH", path: "/v1/teams/{team_id}" },
   deleteTeam: { method: "DELETE", path: "/v1/teams/{team_id}" },
-  listMembers: { method: "GET", path: "/v1/teams/{team_id}/members" },
-  changeRole: { method: "PATCH", path: "/v1/teams/{team_id}/members/{user_id}" },
-  removeMember: { method: "DELETE", path: "/v1/teams/{team_id}/members/{user_id}" },
   inviteMember: { method: "POST", path: "/v1/teams/{team_id}/invitations" },
   listInvitations: { method: "GET", path: "/v1/teams/{team_id}/invitations" },
   deleteInvitation: { method: "DELETE", path: "/v1/teams/{team_id}/invitations/{id}" },
   acceptInvitation: { method: "POST", path: "/v1/invitations/accept" },
+  listMembers: { method: "GET", path: "/v1/teams/{team_id}/members" },
+  changeRole: { method: "PATCH", path: "/v1/teams/{team_id}/members/{user_id}" },
+  removeMember: { method: "DELETE", path: "/v1/teams/{team_id}/members/{user_id}" },
   getUsage: { method: "GET", path: "/v1/teams/{team_id}/usage" },
   setQuotas: { method: "PUT", path: "/v1/teams/{team_id}/quotas" },
   listAuditLog: { method: "GET", path: "/v1/teams/{team_id}/audit-log" },
