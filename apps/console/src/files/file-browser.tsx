@@ -2,6 +2,7 @@ import { useCallback, useEffect, useState, type ChangeEvent } from "react";
 import type { FileEntry, Wrenn } from "@wrenn/sdk";
 import { Problem } from "../problem.tsx";
 import { useAction } from "../use-action.ts";
+import { TableHead } from "../table-head.tsx";
 
 export function FileBrowser({ client, id }: { client: Wrenn; id: string }) {
   const [path, setPath] = useState("/home/user");
@@ -63,17 +64,7 @@ export function FileBrowser({ client, id }: { client: Wrenn; id: string }) {
         <p className="empty">This directory is empty. Upload something.</p>
       ) : (
         <table>
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col">Size</th>
-              <th scope="col">Rights</th>
-              <th scope="col">Owner</th>
-              <th scope="col">
-                <span className="hidden">Actions</span>
-              </th>
-            </tr>
-          </thead>
+          <TableHead columns={["Name", "Size", "Rights", "Owner"]} />
           <tbody>
             {entries?.map((entry) => (
               <tr key={entry.path}>

@@ -3,6 +3,7 @@ import type { ApiKey, Wrenn } from "@wrenn/sdk";
 import { textOf } from "../form.ts";
 import { Problem } from "../problem.tsx";
 import { useAction } from "../use-action.ts";
+import { TableHead } from "../table-head.tsx";
 
 export function KeysPage({ client }: { client: Wrenn }) {
   const [keys, setKeys] = useState<ApiKey[]>();
@@ -39,16 +40,7 @@ export function KeysPage({ client }: { client: Wrenn }) {
       <Problem error={error} />
       {keys?.length === 0 && <p className="empty">No keys.</p>}
       <table>
-        <thead>
-          <tr>
-            <th scope="col">Name</th>
-            <th scope="col">Key</th>
-            <th scope="col">Made</th>
-            <th scope="col">
-              <span className="hidden">Actions</span>
-            </th>
-          </tr>
-        </thead>
+        <TableHead columns={["Name", "Key", "Made"]} />
         <tbody>
           {keys?.map((key) => (
             <tr key={key.id}>

@@ -7,6 +7,7 @@ import { goTo } from "../route.ts";
 import { useAction } from "../use-action.ts";
 import { Actions } from "./actions.tsx";
 import { Status } from "./status.tsx";
+import { TableHead } from "../table-head.tsx";
 
 export function SandboxList({ client, live }: { client: Wrenn; live: ReturnType<typeof useLive> }) {
   const [creating, setCreating] = useState(false);
@@ -27,18 +28,7 @@ export function SandboxList({ client, live }: { client: Wrenn; live: ReturnType<
         <p className="empty">No sandboxes yet. Create one: it runs in a second or two.</p>
       ) : (
         <table>
-          <thead>
-            <tr>
-              <th scope="col">Sandbox</th>
-              <th scope="col">Status</th>
-              <th scope="col">Template</th>
-              <th scope="col">Size</th>
-              <th scope="col">Labels</th>
-              <th scope="col">
-                <span className="hidden">Actions</span>
-              </th>
-            </tr>
-          </thead>
+          <TableHead columns={["Sandbox", "Status", "Template", "Size", "Labels"]} />
           <tbody>
             {sandboxes.map((sandbox) => (
               <tr key={sandbox.id}>

@@ -3,6 +3,7 @@ import type { Template, Wrenn } from "@wrenn/sdk";
 import { Problem } from "../problem.tsx";
 import { goTo } from "../route.ts";
 import { useAction } from "../use-action.ts";
+import { TableHead } from "../table-head.tsx";
 
 const MIB = 1_048_576;
 
@@ -17,17 +18,7 @@ export function TemplatesPage({ client }: { client: Wrenn }) {
       <Problem error={error} />
       {templates?.length === 0 && <p className="empty">No templates: the host is still starting.</p>}
       <table>
-        <thead>
-          <tr>
-            <th scope="col">Name</th>
-            <th scope="col">Kind</th>
-            <th scope="col">Size</th>
-            <th scope="col">Made</th>
-            <th scope="col">
-              <span className="hidden">Actions</span>
-            </th>
-          </tr>
-        </thead>
+        <TableHead columns={["Name", "Kind", "Size", "Made"]} />
         <tbody>
           {templates?.map((template) => (
             <tr key={template.id}>

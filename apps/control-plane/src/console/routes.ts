@@ -32,14 +32,13 @@ export const consoleRoutes: FastifyPluginAsync = async (app) => {
     });
   });
   app.get("/test", async (_request, reply) => reply.redirect("/test/"));
-  if (!existsSync(join(DIST, "index.html"))) {
-    app.get("/test/*", async () => {
-      throw new WrennError("unavailable", "Cannot show the console: it is not built", {
-        hint: "Start the platform with ./wrenn up, which builds it",
-      });
+  // Asked for each time: `wrenn up` builds the console also beside a platform that a `wrenn run` has started.
+  app.addHook("onRequest", async () => {
+    if (existsSync(join(DIST, "index.html"))) return;
+    throw new WrennError("unavailable", "Cannot show the console: it is not built", {
+      hint: "Start the platform with ./wrenn up, which builds it",
     });
-    return;
-  }
+  });
   await app.register(fastifyStatic, {
     root: DIST,
     prefix: "/test/",

@@ -1,6 +1,5 @@
-import { WrennError } from "@wrenn/errors";
 import { defineCommand } from "../../define-command.ts";
-import { exitCodeOf } from "../../exit-code.ts";
+import { removeEach } from "../../remove-each.ts";
 
 export const rmCommand = defineCommand<{ force?: boolean }>({
   name: "rm",
@@ -9,22 +8,6 @@ export const rmCommand = defineCommand<{ force?: boolean }>({
   options: [{ flags: "-f, --force", description: "do not mind those that do not exist" }],
   async run({ connect, output, signal }, ids, options) {
     const client = await connect();
-    let exitCode = 0;
-    const destroyed: string[] = [];
-    for (const id of ids) {
-      try {
-        await client.destroySandbox(id, signal);
-        destroyed.push(id);
-        if (!output.json) output.line(id);
-      } catch (thrown) {
-        const error = WrennError.from(thrown);
-        if (error.code === "not_found" && options.force === true) continue;
-        if (error.code === "canceled" || error.code === "unavailable") throw error;
-        output.error(error);
-        exitCode = exitCodeOf(error);
-      }
-    }
-    if (output.json) output.line(JSON.stringify({ destroyed }));
-    return exitCode;
+    return await removeEach(output, ids, { ...options, past: "destroyed" }, (id) => client.destroySandbox(id, signal));
   },
 });

@@ -1,6 +1,5 @@
-import { WrennError } from "@wrenn/errors";
 import { defineCommand } from "../../define-command.ts";
-import { exitCodeOf } from "../../exit-code.ts";
+import { removeEach } from "../../remove-each.ts";
 
 const rmCommand = (summary: string, what: string) =>
   defineCommand<{ force?: boolean }>({
@@ -11,23 +10,9 @@ const rmCommand = (summary: string, what: string) =>
     options: [{ flags: "-f, --force", description: "do not mind those that do not exist" }],
     async run({ connect, output, signal }, names, options) {
       const client = await connect();
-      let exitCode = 0;
-      const deleted: string[] = [];
-      for (const name of names) {
-        try {
-          await client.call("deleteTemplate", { path: { name }, signal });
-          deleted.push(name);
-          if (!output.json) output.line(name);
-        } catch (thrown) {
-          const error = WrennError.from(thrown);
-          if (error.code === "not_found" && options.force === true) continue;
-          if (error.code === "canceled" || error.code === "unavailable") throw error;
-          output.error(error);
-          exitCode = exitCodeOf(error);
-        }
-      }
-      if (output.json) output.line(JSON.stringify({ deleted }));
-      return exitCode;
+      return await removeEach(output, names, { ...options, past: "deleted" }, (name) =>
+        client.call("deleteTemplate", { path: { name }, signal }),
+      );
     },
   });
 
