@@ -1,17 +1,11 @@
-/** A process in a sandbox over a WebSocket: what it prints comes as events, what it reads is sent. */
+/** A program in a sandbox as it goes: what it prints comes as events, what it reads is sent. */
 import { fromBase64, toBase64 } from "./bytes.ts";
 import { errorOf, WrennError } from "./errors.ts";
+import { FrameSocket } from "./frame-socket.ts";
 import type { Exec } from "./generated.ts";
-import { unreachable, type Transport, type WebSocketLike } from "./transport.ts";
+import type { Transport } from "./transport.ts";
 
-/** Frames that wait to be read before the socket is held back, where it can be. */
-const HIGH_WATER_FRAMES = 64;
-/** Bytes on their way out above which `write` waits. */
-const HIGH_WATER_BYTES = 1_048_576;
-const DRAIN_INTERVAL_MS = 10;
-const OPEN = 1;
-
-/** How a process is started. */
+/** How a program is started. */
 export interface ExecutionOptions extends Pick<Exec, "args" | "envs" | "cwd" | "user"> {
   /** Opens a standard input; without it is /dev/null. A terminal always has one. */
   stdin?: boolean;
@@ -19,7 +13,18 @@ export interface ExecutionOptions extends Pick<Exec, "args" | "envs" | "cwd" | "
   pty?: { cols: number; rows: number };
   /** Kills it after this time; 0 means never. */
   timeoutMs?: number;
-  /** What happens to it when the connection ends. */
+  /** What happens to it when the connection ends; `kill` unless told. */
+  onDisconnect?: "kill" | "keep";
+  signal?: AbortSignal | undefined;
+}
+
+/** How a program that runs already is gone on with. */
+export interface AttachOptions {
+  /** The last `offset` of each kind of output that came; what was missed since is sent first. */
+  offsets?: { stdout?: number; stderr?: number; pty?: number };
+  /** Sends input to its terminal. */
+  pty?: boolean;
+  /** What happens to it when the connection ends; `keep` unless told. */
   onDisconnect?: "kill" | "keep";
   signal?: AbortSignal | undefined;
 }
@@ -27,6 +32,8 @@ export interface ExecutionOptions extends Pick<Exec, "args" | "envs" | "cwd" | "
 export interface OutputEvent {
   type: "stdout" | "stderr" | "pty";
   data: Uint8Array<ArrayBuffer>;
+  /** Bytes of this kind up to the end of `data`, since the program's start. */
+  offset: number;
 }
 export interface ExitEvent {
   type: "exit";
@@ -46,6 +53,7 @@ interface Frame {
   pid: number;
   data: string;
   encoding: "utf-8" | "base64";
+  offset: number;
   exit_code: number;
   signal?: string;
   oom: boolean;
@@ -54,84 +62,81 @@ interface Frame {
 }
 
 /**
- * Iterate it to follow the process to its end; `exit` is the last event. Leaving the loop early, or
- * `await using`, closes the connection, which kills the process unless `onDisconnect` is `keep`.
+ * Iterate it to follow the program to its end; `exit` is the last event. Leaving the loop early, or
+ * `await using`, closes the connection, which kills the program unless `onDisconnect` is `keep`.
  */
 export class Execution implements AsyncIterable<ExecutionEvent>, AsyncDisposable {
-  readonly #socket: WebSocketLike;
+  readonly #socket: FrameSocket;
   readonly #url: string;
-  readonly #frames: Frame[] = [];
-  #wake: () => void = () => undefined;
-  #closed = false;
-  #held = false;
 
-  private constructor(socket: WebSocketLike, url: string) {
+  private constructor(socket: FrameSocket, url: string) {
     this.#socket = socket;
     this.#url = url;
-    socket.addEventListener("message", ({ data }) => this.#receive(JSON.parse(String(data)) as Frame));
-    socket.addEventListener("close", () => {
-      this.#closed = true;
-      this.#wake();
-    });
-    socket.addEventListener("error", () => undefined); // `close` follows
   }
 
-  /** Connects and starts the process. */
+  /** Connects and starts the program. */
   static async start(
     transport: Transport,
     sandboxId: string,
     cmd: string,
-    options: ExecutionOptions,
+    { signal, onDisconnect, timeoutMs, ...start }: ExecutionOptions,
   ): Promise<Execution> {
-    const { signal, onDisconnect, timeoutMs, ...start } = options;
-    signal?.throwIfAborted();
-    const url = transport.urlOf("/v1/sandboxes/{id}/exec/stream", { path: { id: sandboxId } });
-    const socket = await transport.openSocket(url, signal);
-    const execution = new Execution(socket, transport.url);
-    const onAbort = () => socket.close();
-    signal?.addEventListener("abort", onAbort, { once: true });
-    socket.addEventListener("close", () => signal?.removeEventListener("abort", onAbort));
-    const opened = await new Promise<boolean>((resolve) => {
-      socket.addEventListener("open", () => resolve(true));
-      socket.addEventListener("close", () => resolve(false));
-    });
-    signal?.throwIfAborted();
-    if (!opened) throw await refusal(transport, sandboxId, signal);
-    await execution.#send({
+    return await Execution.#begin(transport, sandboxId, signal, {
       type: "start",
       cmd,
       encoding: "base64",
       ...start,
-      ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }),
-      ...(onDisconnect === undefined ? {} : { on_disconnect: onDisconnect }),
+      timeout_ms: timeoutMs,
+      on_disconnect: onDisconnect,
     });
-    return execution;
+  }
+
+  /** Connects to a program that runs, such as one that was started with `onDisconnect: "keep"`. */
+  static async attach(
+    transport: Transport,
+    sandboxId: string,
+    pid: number,
+    { signal, onDisconnect, ...connect }: AttachOptions,
+  ): Promise<Execution> {
+    return await Execution.#begin(transport, sandboxId, signal, {
+      type: "connect",
+      pid,
+      encoding: "base64",
+      ...connect,
+      on_disconnect: onDisconnect,
+    });
+  }
+
+  static async #begin(transport: Transport, id: string, signal: AbortSignal | undefined, first: object) {
+    const socket = await FrameSocket.open(transport, "execStream", { path: { id } }, signal);
+    await socket.send(first);
+    return new Execution(socket, transport.url);
   }
 
   /** Sends to its standard input, or types into its terminal. Resolves when little of it is left to be sent. */
   async write(data: string | Uint8Array): Promise<void> {
     const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
-    await this.#send({ type: "stdin", data: toBase64(bytes) });
+    await this.#socket.send({ type: "stdin", data: toBase64(bytes) });
   }
 
   /** Ends its standard input. */
   async closeInput(): Promise<void> {
-    await this.#send({ type: "close_stdin" });
+    await this.#socket.send({ type: "close_stdin" });
   }
 
   /** Sends a signal by its Linux name, such as `SIGINT`. */
   async kill(signal = "SIGTERM"): Promise<void> {
-    await this.#send({ type: "signal", signal });
+    await this.#socket.send({ type: "signal", signal });
   }
 
   /** Tells its terminal's new size. */
   async resize(size: { cols: number; rows: number }): Promise<void> {
-    await this.#send({ type: "resize", ...size });
+    await this.#socket.send({ type: "resize", ...size });
   }
 
   /** Kills it and all that it started. */
   async stop(): Promise<void> {
-    await this.#send({ type: "stop" });
+    await this.#socket.send({ type: "stop" });
   }
 
   /** Follows it to its end, without its output. */
@@ -144,13 +149,8 @@ export class Execution implements AsyncIterable<ExecutionEvent>, AsyncDisposable
   async *[Symbol.asyncIterator](): AsyncGenerator<ExecutionEvent, void, undefined> {
     try {
       for (;;) {
-        const frame = this.#frames.shift();
-        if (frame === undefined) {
-          if (this.#closed) throw lost(this.#url);
-          this.#release();
-          await new Promise<void>((resolve) => (this.#wake = resolve));
-          continue;
-        }
+        const frame = (await this.#socket.next()) as Frame | undefined;
+        if (frame === undefined) throw lost(this.#url);
         if (frame.type === "error") throw errorOf(frame.error) ?? new WrennError("internal", frame.data);
         yield eventOf(frame);
         if (frame.type === "exit") return;
@@ -162,44 +162,11 @@ export class Execution implements AsyncIterable<ExecutionEvent>, AsyncDisposable
 
   /** Ends the connection. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#release();
-    this.#socket.close(1_000);
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, 2_000);
-      this.#socket.addEventListener("close", () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    await this.#socket.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  #receive(frame: Frame): void {
-    this.#frames.push(frame);
-    if (this.#frames.length >= HIGH_WATER_FRAMES && this.#socket.pause !== undefined) {
-      this.#socket.pause();
-      this.#held = true;
-    }
-    this.#wake();
-  }
-
-  #release(): void {
-    if (!this.#held) return;
-    this.#held = false;
-    this.#socket.resume?.();
-  }
-
-  /** Frames after the end are dropped. */
-  async #send(frame: object): Promise<void> {
-    if (this.#socket.readyState !== OPEN) return;
-    this.#socket.send(JSON.stringify(frame));
-    // a WebSocket has no event for this
-    while (this.#socket.bufferedAmount > HIGH_WATER_BYTES && this.#socket.readyState === OPEN)
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_INTERVAL_MS));
   }
 }
 
@@ -219,19 +186,9 @@ function eventOf(frame: Frame): ExecutionEvent {
       return {
         type: frame.type as OutputEvent["type"],
         data: frame.encoding === "base64" ? fromBase64(frame.data) : new TextEncoder().encode(frame.data),
+        offset: frame.offset,
       };
   }
-}
-
-/** Why a WebSocket was refused: no runtime tells, but the same request without the upgrade does. */
-async function refusal(transport: Transport, id: string, signal: AbortSignal | undefined): Promise<WrennError> {
-  try {
-    await transport.response("execStream", { path: { id }, signal, timeoutMs: 10_000 });
-  } catch (error) {
-    if (!(error instanceof WrennError)) throw error;
-    if (error.code !== "invalid_request") return error;
-  }
-  return unreachable(transport.url, new Error("the WebSocket was refused"));
 }
 
 function lost(url: string): WrennError {

@@ -1,6 +1,8 @@
 export { WrennError, type WrennErrorDetails } from "./errors.ts";
+export type { EventOptions } from "./events.ts";
 export {
   Execution,
+  type AttachOptions,
   type ExecutionEvent,
   type ExecutionOptions,
   type ExitEvent,
@@ -20,4 +22,5 @@ export type {
   WebSocketLike,
   WrennOptions,
 } from "./transport.ts";
+export type { FileChange, WatchOptions } from "./watch.ts";
 export { Sandboxes, Wrenn } from "./wrenn.ts";

@@ -1,7 +1,7 @@
 import { fromBase64 } from "./bytes.ts";
-import { Execution, type ExecutionOptions } from "./execution.ts";
+import { Execution, type AttachOptions, type ExecutionOptions } from "./execution.ts";
 import { SandboxFiles } from "./files.ts";
-import type { Exec, Sandbox as SandboxData, SandboxStatus } from "./generated.ts";
+import type { Exec, ForkSandbox, Process, Sandbox as SandboxData, SandboxStatus, Template } from "./generated.ts";
 import type { CallOptions, Transport } from "./transport.ts";
 
 export interface RunOptions extends Omit<Exec, "cmd" | "stdin" | "stdin_encoding" | "timeout_sec">, CallOptions {
@@ -92,6 +92,16 @@ export class Sandbox implements AsyncDisposable {
     return await Execution.start(this.#transport, this.id, cmd, options);
   }
 
+  /** Goes on with a program that was started with `onDisconnect: "keep"`, by its `pid`. */
+  async attach(pid: number, options: AttachOptions = {}): Promise<Execution> {
+    return await Execution.attach(this.#transport, this.id, pid, options);
+  }
+
+  /** The programs that were started through the API and still run. */
+  async processes(options: CallOptions = {}): Promise<Process[]> {
+    return await this.#transport.call("listProcesses", { path: { id: this.id }, ...options });
+  }
+
   /** Writes memory and disk away and stops it. */
   async pause(options: CallOptions = {}): Promise<this> {
     return this.#learn(await this.#transport.call("pauseSandbox", { path: { id: this.id }, ...options }));
@@ -100,6 +110,24 @@ export class Sandbox implements AsyncDisposable {
   /** Lets it go on where it was paused. */
   async resume(options: CallOptions = {}): Promise<this> {
     return this.#learn(await this.#transport.call("resumeSandbox", { path: { id: this.id }, ...options }));
+  }
+
+  /** Sandboxes that go on from where this one is, which goes on too; one unless told. */
+  async fork(settings: ForkSandbox = {}, options: CallOptions = {}): Promise<Sandbox[]> {
+    const children = await this.#transport.call("forkSandbox", { path: { id: this.id }, body: settings, ...options });
+    return children.map((data) => new Sandbox(this.#transport, data));
+  }
+
+  /** Makes a template of its present state; it goes on. */
+  async snapshot(
+    { overwrite, ...settings }: { name?: string; overwrite?: boolean } = {},
+    options: CallOptions = {},
+  ): Promise<Template> {
+    return await this.#transport.call("createSnapshot", {
+      body: { sandbox_id: this.id, ...settings },
+      ...(overwrite === undefined ? {} : { query: { overwrite } }),
+      ...options,
+    });
   }
 
   /** Counts as activity: its idle timeout starts again. */

@@ -15,9 +15,13 @@ export async function* serverEvents(body: ReadableStream<Uint8Array>): AsyncGene
   let text = "";
   let event = { type: "message", data: [] as string[] };
   let id = "";
+  let afterReturn = false; // a line feed that comes next belongs to the carriage return before
   for await (const chunk of chunksOf(body)) {
     text += decoder.decode(chunk, { stream: true });
-    const lines = text.split(/\r\n|\n|\r(?!$)/);
+    if (text === "") continue;
+    if (afterReturn && text.startsWith("\n")) text = text.slice(1);
+    afterReturn = text.endsWith("\r");
+    const lines = text.split(/\r\n|\n|\r/);
     text = lines.pop() ?? "";
     for (const line of lines) {
       if (line === "") {

@@ -105,6 +105,8 @@ export class Transport {
     const timeout = new AbortController();
     const timer = timeoutMs === 0 ? undefined : setTimeout(() => timeout.abort(), timeoutMs);
     const isRaw = content !== undefined;
+    // a form says its own boundary
+    const type = body === undefined || body instanceof FormData ? undefined : (content ?? "application/json");
     try {
       const response = await (this.#options.fetch ?? fetch)(url, {
         method,
@@ -112,7 +114,7 @@ export class Transport {
           ...this.#options.headers,
           ...this.#credentials(),
           ...(requestId === undefined ? {} : { "x-request-id": requestId }),
-          ...(body === undefined ? {} : { "content-type": content ?? "application/json" }),
+          ...(type === undefined ? {} : { "content-type": type }),
           ...(headers as Record<string, string>),
         },
         signal: signal === undefined ? timeout.signal : AbortSignal.any([signal, timeout.signal]),

@@ -1,6 +1,7 @@
 import { WrennError } from "./errors.ts";
+import { followEvents, type EventOptions } from "./events.ts";
 import { Execution, type ExecutionOptions } from "./execution.ts";
-import type { CreateSandbox, Health, Template } from "./generated.ts";
+import type { CreateSandbox, Event, Health, Template } from "./generated.ts";
 import { pages } from "./pages.ts";
 import { Sandbox } from "./sandbox.ts";
 import {
@@ -46,6 +47,11 @@ export class Wrenn {
   /** The built-in templates and those of the team. */
   templates(options: CallOptions = {}): AsyncGenerator<Template> {
     return pages(this.#transport, "listTemplates", options);
+  }
+
+  /** What happens to the team's sandboxes, as it happens; a lost connection is made again, and nothing is missed. */
+  events(options: EventOptions = {}): AsyncGenerator<Event, never> {
+    return followEvents(this.#transport, options);
   }
 
   /** Any operation of the API by its id in the OpenAPI document; the answer's JSON, or else the `Response`. */

@@ -10,6 +10,8 @@ import {
   WrennError as ApiError,
   type Answer,
   type CallArguments,
+  type Event,
+  type EventOptions,
   type Execution,
   type ExecutionOptions,
   type OperationId,
@@ -94,14 +96,13 @@ export class ApiClient {
     return body;
   }
 
-  /** Server-sent events of the team, from the one after `after` on. */
-  async streamEvents(
-    query: { after: string; sandbox_id?: string; types?: string },
-    signal: AbortSignal,
-  ): Promise<ReadableStream<Uint8Array>> {
-    const { body } = await own(this.#wrenn.response("streamEvents", { query, signal, timeoutMs: 0 }));
-    if (body === null) throw new WrennError("internal", "Cannot follow events: the answer has no body");
-    return body;
+  /** The team's events as they happen; goes on where a lost connection broke. */
+  async *events(options: EventOptions): AsyncGenerator<Event> {
+    try {
+      yield* this.#wrenn.events(options);
+    } catch (error) {
+      throw ownError(error);
+    }
   }
 
   async writeFile(id: string, path: string, body: RequestBody, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,4 @@
-import { EVENT_TYPES, type Event } from "@wrenn/api-schema";
+import { EVENT_TYPES, type Event, type EventType } from "@wrenn/api-schema";
 import { defineCommand } from "../define-command.ts";
 
 const PAGE_SIZE = 100;
@@ -6,7 +6,7 @@ const PAGE_SIZE = 100;
 interface EventsOptions {
   follow?: boolean;
   sandbox?: string;
-  type?: string;
+  type?: EventType;
   after?: string;
 }
 
@@ -24,7 +24,6 @@ export const eventsCommand = defineCommand<EventsOptions>({
   ],
   examples: [["wrenn events -f --type sandbox.failed", "wait for failures"]],
   async run({ connect, output, signal }, _args, { follow, sandbox, type, after }) {
-    const { followEvents } = await import("../events/follow-events.ts");
     const client = await connect();
     const filter = {
       ...(sandbox === undefined ? {} : { sandbox_id: sandbox }),
@@ -38,8 +37,13 @@ export const eventsCommand = defineCommand<EventsOptions>({
       last = page.at(-1)?.id ?? last;
       more = page.length === PAGE_SIZE;
     }
-    if (follow === true)
-      for await (const event of followEvents(client, { ...filter, after: last }, signal)) show(event);
+    if (follow !== true) return;
+    const following = {
+      after: last,
+      ...(sandbox === undefined ? {} : { sandboxId: sandbox }),
+      ...(type === undefined ? {} : { types: [type] }),
+    };
+    for await (const event of client.events({ ...following, signal })) show(event);
   },
 });
 
