@@ -12,6 +12,7 @@ const DOCUMENTS = [
   "crates/*/README.md",
   "packages/*/README.md",
   "bench/*/README.md",
+  "examples/*/README.md",
 ];
 /** Files that are no documents, and where the server has them. */
 const SERVED: Readonly<Record<string, string>> = { "docs/reference/openapi.yaml": "/openapi.yaml" };
