@@ -70,7 +70,7 @@ describe("a wrong command line", () => {
       message: "unknown option '--memry'",
       hint: "Did you mean --memory?",
     },
-    { args: ["run"], code: 125, message: "missing required argument 'command'", hint: "See wrenn help" },
+    { args: ["run"], code: 125, message: "missing required argument 'command'", hint: "See wrenn run --help" },
     { args: ["run", "--memory", "much", "ls"], code: 125, message: 'Cannot read "much" as a size', hint: "512M or 2G" },
     {
       args: ["run", "--env", "1=2", "ls"],
@@ -171,36 +171,5 @@ describe("env", () => {
     const shell = spawn("sh", ["-c", `${stdout}\nprintf '%s|%s' "$WRENN_API_URL" "$WRENN_API_KEY"`]);
     const [printed] = (await once(shell.stdout, "data")) as [Buffer];
     expect(printed.toString()).toBe("http://h/'x|k $(y)");
-  });
-});
-
-describe("completion", () => {
-  /** What bash would offer for a command line. */
-  async function complete(script: string, ...words: string[]): Promise<string[]> {
-    const quoted = words.map((word) => `'${word}'`).join(" ");
-    const lines = `${script}\nCOMP_WORDS=(wrenn ${quoted}); COMP_CWORD=${words.length}; _wrenn; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const shell = spawn("bash", ["--norc", "-c", lines], { cwd: directory });
-    let printed = "";
-    shell.stdout.on("data", (chunk: Buffer) => (printed += chunk.toString()));
-    await once(shell, "close");
-    return printed.split("\n").filter(Boolean);
-  }
-
-  it("of bash knows commands, verbs, options and choices", async () => {
-    const { stdout: script } = await wrenn(["completion", "bash"]);
-    expect(await complete(script, "st")).toEqual(["status"]);
-    expect(await complete(script, "sandbox", "re")).toEqual(["resume"]);
-    expect(await complete(script, "run", "--me")).toEqual(["--memory"]);
-    expect(await complete(script, "sandbox", "create", "--on")).toEqual(["--on-timeout"]);
-    expect(await complete(script, "completion", "z")).toEqual(["zsh"]);
-    expect(await complete(script, "run", "--", "ec")).toContain("echo");
-  });
-
-  it("of zsh and fish names every command", async () => {
-    for (const shell of ["zsh", "fish"]) {
-      const { code, stdout } = await wrenn(["completion", shell]);
-      expect(code).toBe(0);
-      for (const name of ["run", "sandbox", "pause", "--on-timeout"]) expect(stdout).toContain(name.replace(/^--/, ""));
-    }
   });
 });

@@ -3,6 +3,7 @@
  * the parser, the help and the shell completion from it.
  */
 import type { ApiClient } from "./api/client.ts";
+import type { Completes } from "./completion/completes.ts";
 import type { CliConfig } from "./config.ts";
 import type { Interrupts } from "./terminal/interrupts.ts";
 import type { Output } from "./terminal/output.ts";
@@ -27,6 +28,7 @@ export interface OptionDefinition {
   /** Turns the text into a value, or throws WrennError `invalid_request`. Repeated options get the value before. */
   parse?: (text: string, before: unknown) => unknown;
   choices?: readonly string[];
+  completes?: Completes;
   default?: unknown;
 }
 
@@ -35,6 +37,7 @@ export interface ArgumentDefinition {
   syntax: string;
   description: string;
   choices?: readonly string[];
+  completes?: Completes;
 }
 
 export interface CommandDefinition<Options = Record<string, unknown>> {
@@ -47,7 +50,7 @@ export interface CommandDefinition<Options = Record<string, unknown>> {
   arguments?: readonly ArgumentDefinition[];
   options?: readonly OptionDefinition[];
   /** `[command line, what it does]`. */
-  examples?: readonly (readonly [string, string])[];
+  examples: readonly (readonly [string, string])[];
   /** Everything after the first argument belongs to another program. */
   passThrough?: boolean;
   /** Exit code when Wrenn itself fails, whatever the reason. */
@@ -62,7 +65,16 @@ export interface CommandDefinition<Options = Record<string, unknown>> {
 export interface CommandGroup {
   name: string;
   summary: string;
+  /** Paragraphs of its own help; the summary when absent. */
+  description?: readonly string[];
+  examples: readonly (readonly [string, string])[];
   commands: readonly CommandDefinition[];
+}
+
+/** Commands that belong together, as help shows them. */
+export interface CommandSection {
+  title: string;
+  commands: readonly (CommandDefinition | CommandGroup)[];
 }
 
 export function defineCommand<Options = Record<string, unknown>>(

@@ -5,7 +5,8 @@
 import { Argument, Command, CommanderError, Option } from "commander";
 import { WrennError } from "@wrenn/errors";
 import type { ApiClient } from "./api/client.ts";
-import { COMMANDS } from "./commands/index.ts";
+import { COMMANDS, SECTIONS } from "./commands/index.ts";
+import { COMPLETE, printCompletion } from "./completion/print.ts";
 import { isGroup, type CommandDefinition, type CommandGroup } from "./define-command.ts";
 import { EXIT, exitCodeOf } from "./exit-code.ts";
 import { helpOfProgram, examplesHelp } from "./help.ts";
@@ -15,6 +16,7 @@ import { VERSION } from "./version.ts";
 
 /** Runs one command line; returns the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
+  if (argv[0] === COMPLETE) return await printCompletion(argv.slice(1), COMMANDS);
   let exitCode: number = EXIT.done;
   const program = buildProgram(async (definition, args, options) => {
     exitCode = await execute(definition, args, options);
@@ -24,15 +26,22 @@ export async function main(argv: readonly string[]): Promise<number> {
     return EXIT.done;
   }
   try {
-    await program.parseAsync(argv, { from: "user" });
+    await program.parseAsync(helpArgv(argv), { from: "user" });
     return exitCode;
   } catch (error) {
     if (!(error instanceof CommanderError) && !(error instanceof WrennError)) throw error;
-    // help was asked for, or a group was named without its verb
-    if (error instanceof CommanderError && (error.exitCode === 0 || error.code === "commander.help")) return EXIT.done;
-    new Output({ json: wantsJson(argv) }).error(usageError(error));
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done; // help was asked for
+    new Output({ json: wantsJson(argv) }).error(usageError(error, pathOf(argv)));
     return failureExitCodeOf(argv) ?? EXIT.usage;
   }
+}
+
+/** `help sandbox create` is `sandbox create --help`, and so is a noun without a verb; commander knows neither. */
+function helpArgv(argv: readonly string[]): readonly string[] {
+  const [first, ...words] = argv;
+  if (words.length === 0 && COMMANDS.some((entry) => entry.name === first && isGroup(entry)))
+    return [...argv, "--help"];
+  return first === "help" && words.length > 1 ? [...words, "--help"] : argv;
 }
 
 type Execute = (definition: CommandDefinition, args: string[], options: Record<string, unknown>) => Promise<void>;
@@ -66,12 +75,16 @@ export function buildProgram(run: Execute): Command {
     .description("Self-hosted sandboxes: real microVMs from one command, with or without KVM.")
     .version(VERSION, "-V, --version", "Print the version")
     .helpOption("-h, --help", "Show help")
+    .commandsGroup(HELP_SECTION)
     .helpCommand("help [command]", "Show help for a command")
     .enablePositionalOptions()
     .configureHelp(helpOfProgram)
-    .addHelpText("after", examplesHelp(PROGRAM_EXAMPLES));
+    .addHelpText("after", examplesHelp(PROGRAM_EXAMPLES, MORE));
   prepare(program);
-  for (const entry of COMMANDS) program.addCommand(isGroup(entry) ? group(entry, run) : command(entry, run));
+  for (const { title, commands } of SECTIONS) {
+    for (const entry of commands)
+      program.addCommand((isGroup(entry) ? group(entry, run) : command(entry, run)).helpGroup(`${title}:`));
+  }
   return program;
 }
 
@@ -80,15 +93,21 @@ const PROGRAM_EXAMPLES = [
   ["wrenn up --detach", "start the platform and return when it is ready"],
   ['eval "$(wrenn env)"', "let SDKs and scripts find it"],
 ] as const;
+const HELP_SECTION = "Shells and scripts:";
+const MORE = `Learn more:
+  wrenn COMMAND --help tells of one command, its options and examples.
+  The documentation is in docs/README.md. The running platform serves it at http://127.0.0.1:7780/guide,
+  with a console at /test and the API's reference at /docs.`;
 
 function group(definition: CommandGroup, run: Execute): Command {
   const parent = new Command(definition.name)
     .summary(definition.summary)
-    .description(definition.summary)
+    .description(definition.description?.join("\n\n") ?? `${definition.summary}.`)
     .helpOption("-h, --help", "Show help")
     .helpCommand("help [command]", "Show help for a command")
     .enablePositionalOptions()
-    .configureHelp(helpOfProgram);
+    .configureHelp(helpOfProgram)
+    .addHelpText("after", examplesHelp(definition.examples));
   prepare(parent);
   for (const entry of definition.commands) parent.addCommand(command(entry, run));
   return parent;
@@ -115,7 +134,7 @@ function command(definition: CommandDefinition, run: Execute): Command {
     made.addOption(option);
   }
   if (definition.json !== false) made.option("--json", "Print JSON");
-  if (definition.examples !== undefined) made.addHelpText("after", examplesHelp(definition.examples));
+  made.addHelpText("after", examplesHelp(definition.examples));
   made.action(async (...values: unknown[]) => {
     const args = values
       .slice(0, -2)
@@ -149,16 +168,24 @@ function prepare(made: Command): void {
     .showSuggestionAfterError(true);
 }
 
-function usageError(error: CommanderError | WrennError): WrennError {
+function usageError(error: CommanderError | WrennError, path: string): WrennError {
   if (error instanceof WrennError) return error;
   const [what = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
-  const hint = suggestion?.replace(/^\((.*)\)$/, "$1") ?? "See wrenn help";
+  const hint = suggestion?.replace(/^\((.*)\)$/, "$1") ?? `See ${path} --help`;
   return new WrennError("invalid_request", `Cannot read the command line: ${what}`, { hint });
 }
 
 function wantsJson(argv: readonly string[]): boolean {
   const end = argv.indexOf("--");
   return (end < 0 ? argv : argv.slice(0, end)).includes("--json");
+}
+
+/** The command that was named, as far as there is one: `wrenn sandbox exec`. */
+function pathOf([first, second]: readonly string[]): string {
+  const entry = COMMANDS.find(({ name }) => name === first);
+  if (entry === undefined) return "wrenn";
+  const verb = isGroup(entry) ? entry.commands.find(({ name }) => name === second) : undefined;
+  return ["wrenn", entry.name, ...(verb === undefined ? [] : [verb.name])].join(" ");
 }
 
 function failureExitCodeOf(argv: readonly string[]): number | undefined {

@@ -17,6 +17,10 @@ export const doctorCommand = defineCommand<{ production?: boolean }>({
     "Looks at every requirement: what was found, what follows, and what to do. Exit code 1 when something required is missing.",
   ],
   options: [{ flags: "--production", description: "also what a machine that serves others should have" }],
+  examples: [
+    ["wrenn doctor", "before the first start, or when something fails"],
+    ["wrenn doctor --json | jq '.findings[] | select(.status != \"ok\")'", "what is not as it should be, in a script"],
+  ],
   async run({ config, output, signal }, _args, options) {
     const { examine } = await import("../doctor/checks.ts");
     const findings = await examine(config, signal, options);

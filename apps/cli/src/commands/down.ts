@@ -12,6 +12,10 @@ export const downCommand = defineCommand<{ destroy?: boolean }>({
     "Stops the platform's processes. Sandboxes go on running, and the next start finds them again; --destroy ends them first. Harmless when the platform does not run.",
   ],
   options: [{ flags: "--destroy", description: "destroy all sandboxes first, running and paused" }],
+  examples: [
+    ["wrenn down", "for an update: sandboxes go on meanwhile"],
+    ["wrenn down --destroy", "stop everything"],
+  ],
   async run(context, _args, options) {
     const { layoutOf } = await import("../platform/layout.ts");
     const { readLiveRecord } = await import("../platform/supervisor-record.ts");

@@ -18,7 +18,7 @@ export const eventsCommand = defineCommand<EventsOptions>({
   ],
   options: [
     { flags: "-f, --follow", description: "go on with what happens from now on" },
-    { flags: "--sandbox <id>", description: "only those of this sandbox" },
+    { flags: "--sandbox <id>", description: "only those of this sandbox", completes: "sandbox" },
     { flags: "--type <type>", description: "only those of this type", choices: EVENT_TYPES },
     { flags: "--after <event>", description: "only those after the event of this id" },
   ],

@@ -1,5 +1,5 @@
 /** Every command, in the order in which help lists them. */
-import type { CommandDefinition, CommandGroup } from "../define-command.ts";
+import type { CommandSection } from "../define-command.ts";
 import { completionCommand } from "./completion.ts";
 import { debugGroup } from "./debug/index.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -20,24 +20,15 @@ import { testCommand } from "./test.ts";
 import { testbedCommand } from "./testbed.ts";
 import { upCommand } from "./up.ts";
 
-export const COMMANDS: readonly (CommandDefinition | CommandGroup)[] = [
-  runCommand,
-  sandboxGroup,
-  templateGroup,
-  snapshotGroup,
-  eventsCommand,
-  loginCommand,
-  logoutCommand,
-  teamGroup,
-  keyGroup,
-  upCommand,
-  downCommand,
-  statusCommand,
-  logsCommand,
-  doctorCommand,
-  debugGroup,
-  envCommand,
-  completionCommand,
-  testCommand,
-  testbedCommand,
+export const SECTIONS: readonly CommandSection[] = [
+  { title: "Sandboxes", commands: [runCommand, sandboxGroup, templateGroup, snapshotGroup, eventsCommand] },
+  {
+    title: "The platform on this machine",
+    commands: [upCommand, downCommand, statusCommand, logsCommand, doctorCommand, debugGroup],
+  },
+  { title: "People and keys", commands: [loginCommand, logoutCommand, teamGroup, keyGroup] },
+  { title: "Shells and scripts", commands: [envCommand, completionCommand] },
+  { title: "Development of Wrenn", commands: [testCommand, testbedCommand] },
 ];
+
+export const COMMANDS = SECTIONS.flatMap(({ commands }) => commands);

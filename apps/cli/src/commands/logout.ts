@@ -4,6 +4,7 @@ import { defineCommand } from "../define-command.ts";
 export const logoutCommand = defineCommand({
   name: "logout",
   summary: "End the session of wrenn login",
+  examples: [["wrenn logout", "log out"]],
   async run({ config, output, signal }) {
     const { ApiClient } = await import("../api/client.ts");
     const { credentialsOf } = await import("../api/connect.ts");

@@ -33,7 +33,7 @@ export const runCommand = defineCommand<RunOptions>({
     "The words are the program and its arguments; no shell is in between. For one, write: sh -c '...'.",
     "Exit code: the command's; 128 + N when signal N ended it; 124 when --timeout did; 127 when there is no such program, 126 when it cannot be started; 125 when Wrenn failed.",
   ],
-  arguments: [{ syntax: "<command...>", description: "the program and its arguments" }],
+  arguments: [{ syntax: "<command...>", description: "the program and its arguments", completes: "command" }],
   options: [
     ...NEW_SANDBOX_OPTIONS,
     {

@@ -12,7 +12,7 @@ export interface NewSandboxOptions {
 }
 
 export const NEW_SANDBOX_OPTIONS: readonly OptionDefinition[] = [
-  { flags: "-T, --template <name>", description: 'template to make it from (default: "base")' },
+  { flags: "-T, --template <name>", description: 'template to make it from (default: "base")', completes: "template" },
   { flags: "--vcpus <count>", description: "virtual processors", parse: parseInteger },
   { flags: "--memory <size>", description: "memory, such as 512M or 2G", parse: parseMebibytes },
   { flags: "--disk <size>", description: "size of its disk, such as 4G", parse: parseMebibytes },

@@ -10,6 +10,10 @@ export const statusCommand = defineCommand({
   description: [
     "Shows the platform's processes, where its API is, and whether it answers. Exit code 4 when it does not run.",
   ],
+  examples: [
+    ["wrenn status", "does it run, and where?"],
+    ["wrenn status --json | jq -r .url", "its address, in a script"],
+  ],
   async run({ config, output, signal }) {
     const { ApiClient } = await import("../api/client.ts");
     const { findUrl } = await import("../api/connect.ts");

@@ -12,7 +12,7 @@ export const testCommand = defineCommand<TestOptions>({
   description: [
     "Checks formatting, lint rules, types, documents and protocols, and runs the Rust, unit, host, VM and nested tests. Goes on after a failure, and ends with one line: N passed, N failed, N skipped. Without root, what needs it is skipped.",
   ],
-  arguments: [{ syntax: "[pattern]", description: "only test files whose path contains this" }],
+  arguments: [{ syntax: "[pattern]", description: "only test files whose path contains this", completes: "file" }],
   options: [
     { flags: "--full", description: "more property-test runs and the long tests" },
     {
@@ -21,6 +21,11 @@ export const testCommand = defineCommand<TestOptions>({
       parse: (text) => text.split(","),
     },
     { flags: "--shard <i/n>", description: "only the i-th of n parts of the TypeScript tests" },
+  ],
+  examples: [
+    ["wrenn test", "everything, in half an hour"],
+    ["wrenn test --only check,unit", "what needs neither root nor VMs"],
+    ["wrenn test apps/cli", "only tests whose path contains this"],
   ],
   json: false,
   async run({ signal }, [pattern], options) {

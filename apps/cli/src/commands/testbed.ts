@@ -27,10 +27,14 @@ export const testbedCommand = defineCommand<TestbedOptions>({
     "The command runs in the current directory, with standard input, output and error, and its exit code is returned. Then the machine is switched off, and all that was written in it is gone, but for the disk that --disk names. It has no network, except for the ports that --forward names.",
     "testbed/guest/cut-power, run inside, ends the machine like a power failure: exit code 86, and --disk shows what had reached the disk.",
   ],
-  arguments: [{ syntax: "<command...>", description: "the program and its arguments" }],
+  arguments: [{ syntax: "<command...>", description: "the program and its arguments", completes: "command" }],
   options: [
     { flags: "--fs <type>", description: "file system of a new disk", choices: ["xfs", "ext4"], default: "xfs" },
-    { flags: "--disk <file>", description: "keep the disk in this file, or go on with the one that is there" },
+    {
+      flags: "--disk <file>",
+      description: "keep the disk in this file, or go on with the one that is there",
+      completes: "file",
+    },
     { flags: "-m, --memory <size>", description: "memory of the machine, such as 4G; 2G", parse: parseMebibytes },
     {
       flags: "--forward <host:guest>",

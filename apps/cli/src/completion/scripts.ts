@@ -1,127 +1,83 @@
-/** Completion scripts. Each holds the whole grammar, so that completing starts no process. */
-import type { CompletedCommand, CompletedOption } from "./grammar.ts";
+/**
+ * Completion scripts. Each hands the words before the cursor to `wrenn __complete`, whose first line says
+ * what the shell itself may offer instead, and every other line a word, a tab and what it is.
+ */
 import type { Shell } from "./shells.ts";
 
-export function completionScript(shell: Shell, grammar: readonly CompletedCommand[]): string {
+export function completionScript(shell: Shell): string {
   switch (shell) {
     case "bash":
-      return bashScript(grammar);
+      return BASH;
     case "zsh":
-      return zshScript(grammar);
+      return ZSH;
     case "fish":
-      return fishScript(grammar);
+      return FISH;
   }
 }
 
-/** What follows a path of commands, for shells that match words themselves. */
-function wordsAfter(grammar: readonly CompletedCommand[], path: string): string {
-  const options = grammar.find((command) => command.path === path)?.options ?? [];
-  const words = grammar.find((command) => command.path === path)?.words ?? [];
-  return [...words, ...options].map(({ word }) => word).join(" ");
-}
-
-function topLevel(grammar: readonly CompletedCommand[]): CompletedCommand[] {
-  return grammar.filter(({ path }) => !path.includes(" "));
-}
-
-function bashScript(grammar: readonly CompletedCommand[]): string {
-  const names = [...topLevel(grammar).map(({ path }) => path), "help", "--help", "--version"].join(" ");
-  const cases = grammar.map(({ path }) => `    ${quote(path)}) words=${quote(wordsAfter(grammar, path))} ;;`);
-  const groups = topLevel(grammar).filter(({ path }) => grammar.some((one) => one.path.startsWith(`${path} `)));
-  return `# bash completion for wrenn: source <(wrenn completion bash)
+/** bash takes words apart at = and :, and replaces only what follows the last of them. */
+const BASH = String.raw`# bash completion for wrenn: source <(wrenn completion bash)
 _wrenn() {
-  local current=\${COMP_WORDS[COMP_CWORD]} path="" words="" word index
-  COMPREPLY=()
-  for ((index = 1; index < COMP_CWORD; index++)); do
-    word=\${COMP_WORDS[index]}
-    case $word in
-    --) # another program's words begin
-      COMPREPLY=($(compgen -c -f -- "$current"))
-      return
-      ;;
-    -*) continue ;;
-    esac
-    if [[ -z $path ]]; then
-      path=$word
-    elif [[ $path =~ ^(${groups.map(({ path }) => path).join("|")})$ ]]; then
-      path="$path $word"
+  local -a words=() lines=()
+  local word glue="" current prefix
+  for word in "\${COMP_WORDS[@]:1:COMP_CWORD}"; do
+    if [[ -n $glue || $word == [=:] ]] && ((\${#words[@]} > 0)); then
+      words[-1]+=$word
+    else
+      words+=("$word")
     fi
+    [[ $word == [=:] ]] && glue=1 || glue=""
   done
-  case $path in
-    "") words=${quote(names)} ;;
-${cases.join("\n")}
+  current=\${words[-1]}
+  prefix=\${current%"\${current##*[=:]}"}
+  mapfile -t lines < <("\${COMP_WORDS[0]}" __complete "\${words[@]}" 2>/dev/null)
+  COMPREPLY=()
+  for word in "\${lines[@]:1}"; do
+    word=\${word%%$'\t'*}
+    COMPREPLY+=("\${word#"$prefix"}")
+  done
+  ((\${#COMPREPLY[@]} == 0)) || return 0
+  case \${lines[0]-} in
+  files) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "\${current#"$prefix"}") ;;
+  commands) mapfile -t COMPREPLY < <(compgen -c -- "$current") ;;
   esac
-  COMPREPLY=($(compgen -W "$words" -- "$current"))
-  [[ \${#COMPREPLY[@]} -gt 0 || $current == -* ]] || COMPREPLY=($(compgen -f -- "$current"))
 }
-complete -F _wrenn wrenn ./wrenn`;
-}
+complete -F _wrenn wrenn ./wrenn`.replaceAll("\\${", "${");
 
-function zshScript(grammar: readonly CompletedCommand[]): string {
-  const described = (entries: readonly { word: string; summary: string }[]): string =>
-    entries.map(({ word, summary }) => quote(`${word.replaceAll(":", "\\:")}:${summary}`)).join(" ");
-  const top = topLevel(grammar).map(({ path, summary }) => ({ word: path, summary }));
-  const cases = grammar.map(
-    ({ path, words, options }) => `    ${quote(path)}) entries=(${described([...words, ...options])}) ;;`,
-  );
-  const groups = topLevel(grammar).filter(({ path }) => grammar.some((one) => one.path.startsWith(`${path} `)));
-  return `#compdef wrenn
+const ZSH = String.raw`#compdef wrenn
 # zsh completion for wrenn: source <(wrenn completion zsh)
 _wrenn() {
-  local path="" word
-  local -a entries
-  for word in \${words[2,CURRENT-1]}; do
-    case $word in
-      --) _normal; return ;;
-      -*) continue ;;
-    esac
-    if [[ -z $path ]]; then
-      path=$word
-    elif [[ $path == (${groups.map(({ path }) => path).join("|")}) ]]; then
-      path="$path $word"
-    fi
+  local -a lines described
+  local line tab=$'\t'
+  lines=("\${(@f)$("\${words[1]}" __complete "\${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
+  for line in "\${(@)lines[2,-1]}"; do
+    described+=("\${\${line%%$tab*}//:/\\:}:\${line#*$tab}")
   done
-  case $path in
-    "") entries=(${described([...top, { word: "help", summary: "Show help for a command" }])}) ;;
-${cases.join("\n")}
+  if ((\${#described} > 0)); then
+    _describe -V wrenn described
+    return
+  fi
+  case $lines[1] in
+    files) _files ;;
+    commands) _command_names -e ;;
   esac
-  _describe wrenn entries || _files
 }
-compdef _wrenn wrenn`;
-}
+compdef _wrenn wrenn ./wrenn`.replaceAll("\\${", "${");
 
-function fishScript(grammar: readonly CompletedCommand[]): string {
-  const lines = ["# fish completion for wrenn", "complete -c wrenn -f"];
-  for (const { path, summary } of topLevel(grammar)) {
-    lines.push(`complete -c wrenn -n __fish_use_subcommand -a ${path} -d ${quote(summary)}`);
-  }
-  for (const { path, words, options } of grammar) {
-    const when = condition(path, words);
-    for (const { word, summary } of words)
-      lines.push(`complete -c wrenn -n ${quote(when)} -a ${word} -d ${quote(summary)}`);
-    for (const option of options) lines.push(`complete -c wrenn -n ${quote(when)} ${fishOption(option)}`);
-  }
-  return lines.join("\n");
-}
-
-function condition(path: string, words: readonly { word: string }[]): string {
-  const seen = path.split(" ").map((word) => `__fish_seen_subcommand_from ${word}`);
-  const notYet =
-    words.length === 0 ? [] : [`not __fish_seen_subcommand_from ${words.map(({ word }) => word).join(" ")}`];
-  return [...seen, ...notYet].join("; and ");
-}
-
-function fishOption({ word, short, summary, takesValue, choices }: CompletedOption): string {
-  return [
-    `-l ${word.slice(2)}`,
-    short === undefined ? "" : `-s ${short.slice(1)}`,
-    takesValue ? `-r${choices.length > 0 ? ` -a ${quote(choices.join(" "))}` : ""}` : "",
-    `-d ${quote(summary)}`,
-  ]
-    .filter(Boolean)
-    .join(" ");
-}
-
-function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
-}
+const FISH = String.raw`# fish completion for wrenn: wrenn completion fish | source
+function __wrenn_complete
+    set -l words (commandline -opc)
+    set -l current (commandline -ct)
+    set -l lines ($words[1] __complete $words[2..] "$current" 2>/dev/null)
+    if test (count $lines) -gt 1
+        string join \n -- $lines[2..]
+        return
+    end
+    switch "$lines[1]"
+        case files
+            __fish_complete_path "$current"
+        case commands
+            complete -C "$current"
+    end
+end
+complete -c wrenn -f -k -a '(__wrenn_complete)'`;

@@ -16,7 +16,7 @@ export function renderCommands(commands: readonly (CommandDefinition | CommandGr
 }
 
 function render(command: CommandDefinition, path: string): string {
-  const { summary, description, arguments: args = [], options = [], aliases = [], examples = [] } = command;
+  const { summary, description, arguments: args = [], options = [], aliases = [], examples } = command;
   const usage = ["wrenn", path, "[options]", ...args.map(({ syntax }) => syntax)].join(" ");
   const rows = [
     ...args.map(({ syntax, description: what, choices }) => [
@@ -38,7 +38,10 @@ function render(command: CommandDefinition, path: string): string {
     ...(rows.length === 0
       ? []
       : ["| | |", "| --- | --- |", ...rows.map(([name = "", what = ""]) => `| \`${name}\` | ${cell(what)} |`), ""]),
-    ...(examples.length === 0 ? [] : ["```sh", ...examples.map(([line, what]) => `${line}  # ${what}`), "```", ""]),
+    "```sh",
+    ...examples.map(([line, what]) => `${line}  # ${what}`),
+    "```",
+    "",
   ].join("\n");
 }
 

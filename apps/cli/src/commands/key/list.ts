@@ -6,6 +6,7 @@ export const listKeysCommand = defineCommand({
   name: "list",
   aliases: ["ls"],
   summary: "List the team's API keys",
+  examples: [["wrenn key list", "which there are, and when each was used last"]],
   async run({ connect, output, signal }) {
     const keys = await Array.fromAsync((await connect()).pages<ApiKey>("/v1/api-keys", {}, signal));
     output.result(keys, () => {

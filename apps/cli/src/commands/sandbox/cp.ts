@@ -7,8 +7,8 @@ export const cpCommand = defineCommand({
   summary: "Copy a file into or out of a sandbox",
   description: ["Copies one file. A path in a sandbox is written <id>:<path>; - is standard input or output."],
   arguments: [
-    { syntax: "<from>", description: "a file here, <id>:<path>, or -" },
-    { syntax: "<to>", description: "a file or directory here, <id>:<path>, or -" },
+    { syntax: "<from>", description: "a file here, <id>:<path>, or -", completes: "file" },
+    { syntax: "<to>", description: "a file or directory here, <id>:<path>, or -", completes: "file" },
   ],
   examples: [
     ["wrenn sandbox cp data.csv $id:/home/user/data.csv", "into the sandbox"],

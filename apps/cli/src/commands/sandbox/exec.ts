@@ -19,8 +19,8 @@ export const execCommand = defineCommand<ExecOptions>({
     "Runs a command in a sandbox as if it ran here: standard input, output and error, signals and exit code. The words are the program and its arguments; no shell is in between. Exit codes are those of wrenn run.",
   ],
   arguments: [
-    { syntax: "<id>", description: "the sandbox" },
-    { syntax: "<command...>", description: "the program and its arguments" },
+    { syntax: "<id>", description: "the sandbox", completes: "sandbox" },
+    { syntax: "<command...>", description: "the program and its arguments", completes: "command" },
   ],
   options: [
     {

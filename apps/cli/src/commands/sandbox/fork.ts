@@ -7,7 +7,7 @@ export const forkCommand = defineCommand<{ count?: number; timeout?: number }>({
   description: [
     "Makes sandboxes that go on from the present state of a running or paused one, with its memory, files and processes, and prints their ids. The sandbox itself goes on as well; what one of them does from now on the others do not see.",
   ],
-  arguments: [{ syntax: "<id>", description: "the sandbox" }],
+  arguments: [{ syntax: "<id>", description: "the sandbox", completes: "sandbox" }],
   options: [
     { flags: "-n, --count <count>", description: "how many (default: 1)", parse: parseInteger },
     {

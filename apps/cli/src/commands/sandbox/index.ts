@@ -16,6 +16,12 @@ import { snapshotCommand } from "../template/create.ts";
 export const sandboxGroup: CommandGroup = {
   name: "sandbox",
   summary: "Create and use sandboxes that stay",
+  examples: [
+    ["id=$(wrenn sandbox create --timeout 1h)", "a sandbox for an hour"],
+    ["wrenn sandbox exec $id -- python3 --version", "run something in it"],
+    ["wrenn sandbox pause $id && wrenn sandbox resume $id", "to disk, and back"],
+    ["wrenn sandbox rm $id", "end it"],
+  ],
   commands: [
     createCommand,
     listCommand,

@@ -6,8 +6,9 @@ export const logsCommand = defineCommand<{ raw?: boolean }>({
   description: [
     "Shows what the guest's kernel and init printed, the newest 256 KiB. Run it as root on the sandbox's host; the platform need not run.",
   ],
-  arguments: [{ syntax: "<id>", description: "the sandbox" }],
+  arguments: [{ syntax: "<id>", description: "the sandbox", completes: "sandbox" }],
   options: [{ flags: "--raw", description: "the bytes as they are; a terminal may act on them" }],
+  examples: [["wrenn sandbox logs $id", "why did it not boot?"]],
   async run({ config, output }, [id = ""], options) {
     const { printable, readConsole, readStoredSandbox } = await import("../../debug/sandbox-directory.ts");
     const bytes = await readConsole((await readStoredSandbox(config, id)).directory);

@@ -15,8 +15,11 @@ interface Operation {
 export const operationsCommand = defineCommand({
   name: "operations",
   summary: "Show what was done to a sandbox, and how long each part took",
-  description: ["Run it as root on the sandbox's host; the platform need not run."],
-  arguments: [{ syntax: "<id>", description: "the sandbox" }],
+  description: [
+    "Shows every create, pause, resume, snapshot and fork of a sandbox, with its stages. Run it as root on the sandbox's host; the platform need not run.",
+  ],
+  arguments: [{ syntax: "<id>", description: "the sandbox", completes: "sandbox" }],
+  examples: [["wrenn sandbox operations $id", "what took how long"]],
   async run({ config, output }, [id = ""]) {
     const { readStoredSandbox } = await import("../../debug/sandbox-directory.ts");
     const { directory } = await readStoredSandbox(config, id);

@@ -4,8 +4,11 @@ import { formatTable } from "../../terminal/table.ts";
 export const psCommand = defineCommand({
   name: "ps",
   summary: "List the commands that run in a sandbox",
-  description: ["Those that were started through the API."],
-  arguments: [{ syntax: "<id>", description: "the sandbox" }],
+  description: [
+    "Lists the commands that run in a sandbox: those that were started through the API, by whatever client.",
+  ],
+  arguments: [{ syntax: "<id>", description: "the sandbox", completes: "sandbox" }],
+  examples: [["wrenn sandbox ps $id", "what runs in it"]],
   async run({ connect, output, signal }, [id = ""]) {
     const processes = await (await connect()).call("listProcesses", { path: { id }, signal });
     output.result(processes, () =>

@@ -8,7 +8,11 @@ export const verifyCommand = defineCommand({
   description: [
     "Reads every file of snapshots on the host and compares them with what was written when they were made; all snapshots of the team unless some are named. The exit code is 1 when one is damaged.",
   ],
-  arguments: [{ syntax: "[name...]", description: "the snapshots" }],
+  arguments: [{ syntax: "[name...]", description: "the snapshots", completes: "snapshot" }],
+  examples: [
+    ["wrenn snapshot verify", "are all of the team intact?"],
+    ["wrenn snapshot verify before-upgrade", "is this one?"],
+  ],
   async run({ connect, output, signal }, names) {
     const client = await connect();
     const all = async () =>

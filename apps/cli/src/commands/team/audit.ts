@@ -13,6 +13,7 @@ export const auditCommand = defineCommand<{ team?: string; count?: number }>({
     { flags: "-n, --count <n>", description: `how many entries (default: ${DEFAULT_COUNT})`, parse: parseCount },
     TEAM_OPTION,
   ],
+  examples: [["wrenn team audit -n 10", "the last ten"]],
   async run({ connect, output, signal }, _args, { team, count = DEFAULT_COUNT }) {
     const client = await connect();
     const path = `${await teamPath(client, team, signal)}/audit-log`;

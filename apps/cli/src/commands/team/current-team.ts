@@ -5,6 +5,7 @@ import type { OptionDefinition } from "../../define-command.ts";
 export const TEAM_OPTION: OptionDefinition = {
   flags: "--team <id>",
   description: "another team than the one that you work in",
+  completes: "team",
 };
 
 /** The path of the team that a command is about: the one that was named, else that of the session or the key. */

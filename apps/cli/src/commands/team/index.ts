@@ -8,6 +8,11 @@ import { createTeamCommand, listTeamsCommand, renameTeamCommand, rmTeamCommand, 
 export const teamGroup: CommandGroup = {
   name: "team",
   summary: "Teams, their members and quotas",
+  examples: [
+    ["wrenn team invite ada@example.org", "let somebody in"],
+    ["wrenn team members", "who is in it"],
+    ["wrenn team quota", "what it uses, and may use"],
+  ],
   commands: [
     listTeamsCommand,
     createTeamCommand,

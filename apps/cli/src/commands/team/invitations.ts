@@ -36,6 +36,7 @@ export const joinCommand = defineCommand({
   name: "join",
   summary: "Join a team by an invitation",
   arguments: [{ syntax: "<token>", description: "the token of the invitation" }],
+  examples: [["wrenn team join $token", "with what wrenn team invite printed"]],
   async run({ connect, output, signal }, [token = ""]) {
     const team = await (await connect()).send<Team>("POST", "/v1/invitations/accept", { body: { token }, signal });
     output.note(`To work in it: wrenn team switch ${team.id}`);

@@ -6,12 +6,13 @@ import { formatTable } from "../../terminal/table.ts";
 import { TEAM_OPTION, teamPath } from "./current-team.ts";
 import { ROLE_CHOICES } from "./roles.ts";
 
-const WHO = { syntax: "<member>", description: "the address or the id of the user" };
+const WHO = { syntax: "<member>", description: "the address or the id of the user", completes: "member" } as const;
 
 export const membersCommand = defineCommand<{ team?: string }>({
   name: "members",
   summary: "List the members of a team",
   options: [TEAM_OPTION],
+  examples: [["wrenn team members", "who is in it, and may do what"]],
   async run({ connect, output, signal }, _args, { team }) {
     const client = await connect();
     const members = await allMembers(client, await teamPath(client, team, signal), signal);
@@ -44,6 +45,7 @@ export const removeMemberCommand = defineCommand<{ team?: string }>({
   description: ["Ends the member's sessions for the team at once. API keys are the team's: they stay."],
   arguments: [WHO],
   options: [TEAM_OPTION],
+  examples: [["wrenn team remove ada@example.org", "somebody who left"]],
   async run({ connect, output, signal }, [who = ""], { team }) {
     const client = await connect();
     await client.send("DELETE", await memberPath(client, await teamPath(client, team, signal), who, signal), {

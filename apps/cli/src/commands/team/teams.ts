@@ -8,6 +8,7 @@ export const listTeamsCommand = defineCommand({
   name: "list",
   aliases: ["ls"],
   summary: "List your teams; * marks the one that you work in",
+  examples: [["wrenn team list", "which you are in"]],
   async run({ connect, output, signal }) {
     const client = await connect();
     const { team: current } = await client.send<Identity>("GET", "/v1/auth/me", { signal });
@@ -35,7 +36,8 @@ export const createTeamCommand = defineCommand({
 export const switchTeamCommand = defineCommand({
   name: "switch",
   summary: "Work in another team from now on",
-  arguments: [{ syntax: "<id>", description: "the team" }],
+  arguments: [{ syntax: "<id>", description: "the team", completes: "team" }],
+  examples: [["wrenn team switch $id", "work in it from now on"]],
   async run({ connect, config, output, signal }, [id = ""]) {
     const { readSession, writeSession } = await import("../../api/session-file.ts");
     const stored = await readSession(config.sessionFile);
@@ -57,6 +59,7 @@ export const renameTeamCommand = defineCommand<{ team?: string }>({
   summary: "Rename a team",
   arguments: [{ syntax: "<name>", description: "the new name" }],
   options: [TEAM_OPTION],
+  examples: [["wrenn team rename 'Night shift'", "another name for yours"]],
   async run({ connect, output, signal }, [name = ""], options) {
     const client = await connect();
     const team = await client.send<Team>("PATCH", await teamPath(client, options.team, signal), {
@@ -70,7 +73,8 @@ export const renameTeamCommand = defineCommand<{ team?: string }>({
 export const rmTeamCommand = defineCommand({
   name: "rm",
   summary: "Delete a team, with its members and keys",
-  arguments: [{ syntax: "<id>", description: "the team" }],
+  arguments: [{ syntax: "<id>", description: "the team", completes: "team" }],
+  examples: [["wrenn team rm $id", "for good"]],
   async run({ connect, output, signal }, [id = ""]) {
     await (await connect()).send("DELETE", `/v1/teams/${encodeURIComponent(id)}`, { signal });
     output.result({ deleted: id }, () => id);

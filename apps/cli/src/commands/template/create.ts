@@ -19,7 +19,7 @@ export const createTemplateCommand = defineCommand<SnapshotOptions>({
   description: [`Makes a template of a running or paused sandbox. ${GOES_ON}`],
   arguments: [
     { syntax: "<name>", description: "1 to 64 characters a-z, 0-9, dot, dash and underscore" },
-    { syntax: "<sandbox>", description: "the sandbox" },
+    { syntax: "<sandbox>", description: "the sandbox", completes: "sandbox" },
   ],
   options: [OVERWRITE],
   examples: [["wrenn template create web $id && wrenn run -T web -- curl -s localhost", "a server that runs already"]],
@@ -30,7 +30,7 @@ export const snapshotCommand = defineCommand<SnapshotOptions & { name?: string }
   name: "snapshot",
   summary: "Make a template of a sandbox and print its name",
   description: [`Makes a template of a running or paused sandbox and prints its name. ${GOES_ON}`],
-  arguments: [{ syntax: "<id>", description: "the sandbox" }],
+  arguments: [{ syntax: "<id>", description: "the sandbox", completes: "sandbox" }],
   options: [{ flags: "--name <name>", description: "name of the template; a random one unless told" }, OVERWRITE],
   examples: [["wrenn sandbox snapshot --name before-upgrade $id", "a point to come back to"]],
   run: async (context, [id = ""], options) => await snapshot(context, id, options.name, options),

@@ -6,12 +6,18 @@ import { formatBytes, formatDuration } from "../../terminal/units.ts";
 const QUIET = { flags: "-q, --quiet", description: "print names only" } as const;
 
 /** `template list` shows every template, `snapshot list` those that were made of sandboxes. */
-const listCommand = (summary: string, type: Template["type"] | undefined, empty: string) =>
+const listCommand = (
+  summary: string,
+  type: Template["type"] | undefined,
+  empty: string,
+  examples: readonly (readonly [string, string])[],
+) =>
   defineCommand<{ quiet?: boolean }>({
     name: "list",
     aliases: ["ls"],
     summary,
     options: [QUIET],
+    examples,
     async run({ connect, output, signal }, _args, options) {
       const client = await connect();
       const templates = await Array.fromAsync(
@@ -25,11 +31,15 @@ const listCommand = (summary: string, type: Template["type"] | undefined, empty:
     },
   });
 
-export const listTemplatesCommand = listCommand("List templates", undefined, "No templates");
+export const listTemplatesCommand = listCommand("List templates", undefined, "No templates", [
+  ["wrenn template list", "what they hold, and how many sandboxes were made from each"],
+  ["wrenn template list --json | jq -r '.[].name'", "their names, in a script"],
+]);
 export const listSnapshotsCommand = listCommand(
   "List the templates that were made of sandboxes",
   "snapshot",
   "No snapshots",
+  [["wrenn snapshot list", "what was kept of sandboxes"]],
 );
 
 const COLUMNS = ["NAME", "TYPE", "VCPUS", "MEMORY", "SIZE", "SHARED", "SANDBOXES", "AGE"];
