@@ -14,20 +14,28 @@ describe("the documentation site", () => {
         "/guide",
         "/guide/README",
         "/guide/docs/guides/getting-started",
+        "/guide/docs/how-it-works",
+        "/guide/docs/proof",
         "/guide/docs/benchmarks",
       ]),
     );
+    for (const { html } of pages) {
+      const headings = [...(html.split("<nav")[1] ?? "").matchAll(/<h2>(.*?)<\/h2>/g)].map(([, heading]) => heading);
+      expect(headings).toEqual(["Guides", "Reference", "How it works", "Proof and benchmarks", "Taking part"]);
+    }
     expect(await checkSite(REPOSITORY)).toEqual([]);
   });
 
-  it("finds links to pages and headings that are not there", async () => {
+  it("finds links to pages and headings that are not there, and pages that nothing leads to", async () => {
     const root = await mkdtemp(join(tmpdir(), "wrenn-site-"));
     await mkdir(join(root, "docs"));
     await writeFile(join(root, "docs/README.md"), "# A\n\n[b](b.md#there) [c](b.md#gone) [d](/guide/none)\n");
-    await writeFile(join(root, "docs/b.md"), "# B <x>\n\n## There\n");
+    await writeFile(join(root, "docs/b.md"), "# B <x>\n\n## There\n\n[itself](#there) [no page](../LICENSE)\n");
+    await writeFile(join(root, "docs/lost.md"), "# Lost\n\n[it](lost.md)\n");
     expect(await checkSite(root)).toEqual([
       "/guide: /guide/docs/b#gone has no such heading",
       "/guide: /guide/none leads nowhere",
+      "/guide/docs/lost: no other page leads to it",
     ]);
     await rm(root, { recursive: true });
   });

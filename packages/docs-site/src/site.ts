@@ -3,7 +3,7 @@ import { glob, readFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { Marked, type Tokens } from "marked";
 import { gfmHeadingId } from "marked-gfm-heading-id";
-import { layout } from "./layout.ts";
+import { layout, type MenuSection } from "./layout.ts";
 
 const DOCUMENTS = [
   "README.md",
@@ -16,7 +16,9 @@ const DOCUMENTS = [
 ];
 /** Files that are no documents, and where the server has them. */
 const SERVED: Readonly<Record<string, string>> = { "docs/reference/openapi.yaml": "/openapi.yaml" };
-/** Where the site begins. */
+/** Where a link to a file that is no document leads: it is shown as text. */
+const NO_PAGE = "";
+/** Where the site begins; what it lists under its headings is the menu. */
 const INDEX = "docs/README.md";
 
 export interface SitePage {
@@ -31,12 +33,21 @@ export async function readSite(root: string): Promise<SitePage[]> {
   const texts = new Map<string, string>();
   for await (const path of glob(DOCUMENTS, { cwd: root, exclude: (name) => name.includes("node_modules") }))
     texts.set(path, await readFile(join(root, path), "utf8"));
-  const menu = [...texts].map(([path, text]) => ({ url: urlOf(path), title: titleOf(text), path }));
+  const menu = menuOf(texts.get(INDEX) ?? "", texts);
   return [...texts].map(([path, text]) => ({
     url: urlOf(path),
     title: titleOf(text),
     html: layout({ title: titleOf(text), body: renderDocument(path, text, texts), menu, current: urlOf(path) }),
   }));
+}
+
+function menuOf(index: string, texts: ReadonlyMap<string, string>): MenuSection[] {
+  const menu: MenuSection[] = [];
+  for (const [, heading, title = "", href = ""] of index.matchAll(/^## (.+)$|^- \[(.+?)\]\((.+?)\)/gm)) {
+    if (heading !== undefined) menu.push({ title: heading, entries: [] });
+    else menu.at(-1)?.entries.push({ url: hrefOf(INDEX, href, texts), title });
+  }
+  return menu;
 }
 
 function urlOf(path: string): string {
@@ -53,6 +64,11 @@ function renderDocument(path: string, text: string, texts: ReadonlyMap<string, s
     walkTokens(token) {
       if (token.type === "link") (token as Tokens.Link).href = hrefOf(path, (token as Tokens.Link).href, texts);
     },
+    renderer: {
+      link({ href, tokens }) {
+        return href === NO_PAGE ? this.parser.parseInline(tokens) : false;
+      },
+    },
   });
   return marked.parse(text) as string;
 }
@@ -63,5 +79,5 @@ function hrefOf(from: string, href: string, texts: ReadonlyMap<string, string>):
   const [path = "", anchor] = href.split("#");
   const target = normalize(join(dirname(from), decodeURI(path)));
   const url = SERVED[target] ?? (texts.has(target) ? urlOf(target) : undefined);
-  return url === undefined ? "#" : url + (anchor === undefined ? "" : `#${anchor}`);
+  return url === undefined ? NO_PAGE : url + (anchor === undefined ? "" : `#${anchor}`);
 }
