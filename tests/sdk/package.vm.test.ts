@@ -75,11 +75,11 @@ describe("the packed SDK", () => {
       await route.fulfill({ contentType: "text/javascript", body: await readFile(join(theirs.directory, path)) });
     });
     await page.goto(`${platform.url}/theirs/`);
-    const seen = await page.evaluate(async (apiKey) => {
-      const load = async (name: string) => (await import(name)) as Record<string, any>;
-      const [sdk, usage] = [await load("@wrenn/sdk"), await load("/theirs/built/usage.js")];
-      return await usage["use"](new sdk["Wrenn"]({ apiKey }));
-    }, platform.apiKey);
+    // as text: the test runner would turn import() into its own
+    const seen = await page.evaluate(`(async () => {
+      const [{ Wrenn }, { use }] = [await import("@wrenn/sdk"), await import("/theirs/built/usage.js")];
+      return await use(new Wrenn({ apiKey: ${JSON.stringify(platform.apiKey)} }));
+    })()`);
     expect(seen).toEqual(EXPECTED);
   });
 
@@ -97,8 +97,9 @@ describe("the packed SDK", () => {
       "today.txt 4",
       "changed: today.txt",
       "keptmore",
-      expect.stringMatching(/^base|minimal$/),
-      expect.stringMatching(/^base|minimal$/),
+      "",
+      expect.stringMatching(/^(?:base|minimal)$/),
+      expect.stringMatching(/^(?:base|minimal)$/),
       "not_found 404",
     ]);
   });
