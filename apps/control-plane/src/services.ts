@@ -5,6 +5,7 @@ import { AgentClient } from "./agent/agent-client.ts";
 import { AgentToken } from "./agent/token.ts";
 import { AuditStore } from "./audit/audit-store.ts";
 import { AccountStore } from "./auth/account-store.ts";
+import { ApiKeyCache } from "./auth/api-key-cache.ts";
 import { ApiKeyStore } from "./auth/api-key-store.ts";
 import { Authenticator } from "./auth/authenticate.ts";
 import type { Caller } from "./auth/caller.ts";
@@ -25,6 +26,7 @@ import { Quotas } from "./quotas/quotas.ts";
 import { Housekeeper } from "./housekeeping/housekeeper.ts";
 import { IdempotencyStore } from "./idempotency/idempotency-store.ts";
 import { Reconciler } from "./reconciler/reconciler.ts";
+import { GuestHealth } from "./sandboxes/guest-health.ts";
 import { Lifecycle } from "./sandboxes/lifecycle.ts";
 import { Resolver } from "./sandboxes/resolver.ts";
 import { SandboxStore } from "./sandboxes/sandbox-store.ts";
@@ -43,6 +45,7 @@ export interface Services {
   database: Database;
   agent: AgentClient;
   keys: ApiKeyStore;
+  keyCache: ApiKeyCache;
   keyUse: KeyUse;
   accounts: AccountStore;
   authenticator: Authenticator;
@@ -54,6 +57,7 @@ export interface Services {
   quotas: Quotas;
   sandboxes: SandboxStore;
   templates: TemplateStore;
+  guestHealth: GuestHealth;
   resolver: Resolver;
   lifecycle: Lifecycle;
   snapshots: Snapshots;
@@ -88,8 +92,10 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
     const hostId = await hostStore.ensure(LOCAL_HOST, `unix:${config.agentSocket}`);
     const agent = new AgentClient({ socketPath: config.agentSocket, token: new AgentToken(config.agentTokenFile) });
     const sandboxes = new SandboxStore(database);
+    const guestHealth = new GuestHealth();
     const templates = new TemplateStore(database);
     const keys = new ApiKeyStore(database);
+    const keyCache = new ApiKeyCache(keys);
     const keyUse = new KeyUse(keys, (error) => log.warn({ err: error }, "cannot record when keys were used"));
     const accounts = new AccountStore(database);
     const tokens = new SessionTokens(config.sessionSecrets ?? (await ensureSecrets(config.sessionSecretsFile)));
@@ -125,16 +131,17 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
     });
     const snapshotStore = new SnapshotStore(database, quotas);
     const tickets = new TicketStore<Caller>(database);
-    const notifications = new Notifications({ url: config.databaseUrl, log });
+    const notifications = new Notifications({ url: config.databaseUrl, log, keyCache });
     const webhooks = new WebhookStore(database);
     const destinations = new Destinations(config.webhookNetworks, { timeoutMs: ATTEMPT_TIMEOUT_MS });
     return {
       database,
       agent,
       keys,
+      keyCache,
       keyUse,
       accounts,
-      authenticator: new Authenticator({ keys, keyUse, accounts, tokens, members, teams, tickets }),
+      authenticator: new Authenticator({ keys: keyCache, keyUse, accounts, tokens, members, teams, tickets }),
       login: new Login({ accounts, tokens, signUpPolicy: config.signUpPolicy }),
       members,
       teams,
@@ -143,11 +150,12 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
       quotas,
       sandboxes,
       templates,
+      guestHealth,
       resolver,
       lifecycle,
       snapshots: new Snapshots({ hostId, store: snapshotStore, templates, agent, lifecycle, log }),
       reconciler,
-      hosts: new HostMonitor({ hostId, agent, hosts: hostStore, templates, reconciler, log }),
+      hosts: new HostMonitor({ hostId, agent, hosts: hostStore, templates, reconciler, guestHealth, log }),
       idempotency: new IdempotencyStore(database),
       notifications,
       events: new EventStore(database),

@@ -17,7 +17,10 @@ import type { ApiKeyRow } from "./api-key-store.ts";
 import { callerOf } from "./authenticate.ts";
 import { scopesOfKey, type Caller } from "./caller.ts";
 
-export const apiKeyRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (app, { services: { keys } }) => {
+export const apiKeyRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (
+  app,
+  { services: { keys, keyCache } },
+) => {
   app.post(
     "/api-keys",
     { schema: { body: CreateApiKeyRequest, response: { 201: CreatedApiKey } } },
@@ -54,6 +57,7 @@ export const apiKeyRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = a
     if (found === undefined || !(await keys.delete(caller.teamId, id))) {
       throw new WrennError("not_found", `Cannot find API key ${id}`, { hint: "GET /v1/api-keys lists your team's" });
     }
+    keyCache.forget();
     return reply.code(204).send();
   });
 };

@@ -22,6 +22,12 @@ export interface ApiKeyRow {
   last_used_at: string | null;
 }
 
+/** What a request needs to know of its key. */
+export interface KeyOwner extends Pick<ApiKeyRow, "id" | "team_id" | "name" | "scopes"> {
+  /** By the database's clock; null for a key without an end. */
+  expires_in_ms: number | null;
+}
+
 export class ApiKeyStore {
   readonly #database: Database;
 
@@ -30,10 +36,11 @@ export class ApiKeyStore {
   }
 
   /** The key that has this hash, unless it is unknown or has expired. */
-  async findByHash(hash: Buffer): Promise<Pick<ApiKeyRow, "id" | "team_id" | "name" | "scopes"> | undefined> {
+  async findByHash(hash: Buffer): Promise<KeyOwner | undefined> {
     return await this.#database
       .selectFrom("api_keys")
       .select(["id", "team_id", "name", "scopes"])
+      .select(sql<number | null>`(extract(epoch from expires_at - now()) * 1000)::float8`.as("expires_in_ms"))
       .where("key_hash", "=", hash)
       .where((where) => where.or([where("expires_at", "is", null), where("expires_at", ">", sql<string>`now()`)]))
       .executeTakeFirst();

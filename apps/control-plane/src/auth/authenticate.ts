@@ -7,7 +7,7 @@ import type { TeamStore } from "../teams/team-store.ts";
 import { ticketOf, type TicketStore } from "../tickets/ticket-store.ts";
 import type { Access } from "./access.ts";
 import type { AccountStore } from "./account-store.ts";
-import type { ApiKeyStore } from "./api-key-store.ts";
+import type { ApiKeyCache } from "./api-key-cache.ts";
 import { hashApiKey } from "./api-key.ts";
 import { isAtLeast, roleOfKey, scopesOfKey, SESSION_SCOPES, type Caller } from "./caller.ts";
 import type { KeyUse } from "./key-use.ts";
@@ -31,7 +31,7 @@ export interface Credentials {
 }
 
 export class Authenticator {
-  readonly #keys: ApiKeyStore;
+  readonly #keys: ApiKeyCache;
   readonly #keyUse: KeyUse;
   readonly #accounts: AccountStore;
   readonly #tokens: SessionTokens;
@@ -40,7 +40,7 @@ export class Authenticator {
   readonly #tickets: TicketStore<Caller>;
 
   constructor(options: {
-    keys: ApiKeyStore;
+    keys: ApiKeyCache;
     keyUse: KeyUse;
     accounts: AccountStore;
     tokens: SessionTokens;
@@ -82,7 +82,7 @@ export class Authenticator {
 
   async #ofKey(apiKey: string): Promise<Caller> {
     const hash = hashApiKey(apiKey);
-    const found = hash === undefined ? undefined : await this.#keys.findByHash(hash);
+    const found = hash === undefined ? undefined : await this.#keys.find(hash);
     if (found === undefined) throw unauthorized("Cannot accept the API key: it is unknown, expired or deleted");
     this.#keyUse.record(found.id);
     const scopes = scopesOfKey(found.scopes);

@@ -9,6 +9,7 @@ import * as firstSchema from "./migrations/0001-first-schema.ts";
 import * as snapshotTemplates from "./migrations/0002-snapshot-templates.ts";
 import * as accounts from "./migrations/0003-accounts.ts";
 import * as events from "./migrations/0004-events.ts";
+import * as keyChanges from "./migrations/0005-key-changes.ts";
 
 /** In order; a name that was released never changes. */
 const MIGRATIONS = {
@@ -16,6 +17,7 @@ const MIGRATIONS = {
   "0002-snapshot-templates": snapshotTemplates,
   "0003-accounts": accounts,
   "0004-events": events,
+  "0005-key-changes": keyChanges,
 };
 
 /** Their names, in order. */

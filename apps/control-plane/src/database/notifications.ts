@@ -6,22 +6,27 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { FastifyBaseLogger } from "fastify";
 import pg from "pg";
+import type { ApiKeyCache } from "../auth/api-key-cache.ts";
 
 /** Channel that migration 0004 notifies; the payload is the team's id. */
-const CHANNEL = "wrenn_events";
+const EVENTS = "wrenn_events";
+/** Channel that migration 0005 notifies. */
+const KEYS = "wrenn_keys";
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 10_000;
 
 export class Notifications {
   readonly #url: string;
   readonly #log: FastifyBaseLogger;
+  readonly #keyCache: ApiKeyCache;
   readonly #stop = new AbortController();
   readonly #waiting = new Map<string, Set<() => void>>();
   #running: Promise<void> | undefined;
 
-  constructor(options: { url: string; log: FastifyBaseLogger }) {
+  constructor(options: { url: string; log: FastifyBaseLogger; keyCache: ApiKeyCache }) {
     this.#url = options.url;
     this.#log = options.log;
+    this.#keyCache = options.keyCache;
   }
 
   start(): void {
@@ -56,11 +61,15 @@ export class Notifications {
         ended.promise.catch(() => undefined); // awaited below, when it is connected
         client.on("error", ended.reject);
         client.on("end", ended.resolve);
-        client.on("notification", ({ payload = "" }) => this.#wake(payload));
+        client.on("notification", ({ channel, payload = "" }) => {
+          if (channel === KEYS) this.#keyCache.forget();
+          else this.#wake(payload);
+        });
         const onStop = (): void => ended.resolve();
         signal.addEventListener("abort", onStop, { once: true });
         await client.connect();
-        await client.query(`listen ${CHANNEL}`);
+        await client.query(`listen ${EVENTS}; listen ${KEYS}`);
+        this.#keyCache.hearsOfChanges(true);
         retryMs = FIRST_RETRY_MS;
         this.#wakeAll(); // what was told while nobody listened
         await ended.promise;
@@ -68,6 +77,7 @@ export class Notifications {
       } catch (error) {
         if (!signal.aborted) this.#log.warn({ err: error, retryMs }, "cannot listen for changes");
       } finally {
+        this.#keyCache.hearsOfChanges(false);
         await client.end().catch(() => undefined);
       }
       await delay(retryMs, undefined, { signal, ref: false }).catch(() => undefined);

@@ -29,7 +29,7 @@ import type { SandboxState } from "./state.ts";
 import { viewOf, withHealth } from "./view.ts";
 
 export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (app, { services }) => {
-  const { agent, hosts, lifecycle, sandboxes, templates } = services;
+  const { agent, guestHealth, hosts, lifecycle, sandboxes, templates } = services;
 
   app.post(
     "/sandboxes",
@@ -76,11 +76,7 @@ export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = 
 
   app.get("/sandboxes/:id", { schema: { params: SandboxParams, response: { 200: Sandbox } } }, async (request) => {
     const row = await findSandbox(sandboxes, request);
-    const observed =
-      row.state === "running"
-        ? await agent.getSandbox(row.id, { requestId: request.id }).catch(() => undefined) // it is extra
-        : undefined;
-    return withHealth(viewOf(row), observed);
+    return withHealth(viewOf(row), guestHealth.of(row));
   });
 
   app.delete("/sandboxes/:id", { schema: { params: SandboxParams } }, async (request, reply) => {

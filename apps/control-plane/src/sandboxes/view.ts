@@ -1,6 +1,5 @@
 /** A row as clients see it. */
 import type { Sandbox } from "@wrenn/api-schema";
-import { hostagent } from "@wrenn/protocol";
 import type { SandboxRow } from "../database/tables.ts";
 
 export function viewOf(row: SandboxRow): Sandbox {
@@ -24,15 +23,7 @@ export function viewOf(row: SandboxRow): Sandbox {
   };
 }
 
-const HEALTH = {
-  [hostagent.Health.UNSPECIFIED]: undefined,
-  [hostagent.Health.RESPONSIVE]: "responsive",
-  [hostagent.Health.BUSY]: "busy",
-  [hostagent.Health.UNRESPONSIVE]: "unresponsive",
-} as const;
-
-/** A running sandbox with what its host says of its guest, as far as the host says it. */
-export function withHealth(view: Sandbox, observed: hostagent.Sandbox | undefined): Sandbox {
-  const health = observed === undefined ? undefined : HEALTH[observed.health];
+/** A sandbox with what its host says of its guest, as far as the host says it. */
+export function withHealth(view: Sandbox, health: Sandbox["health"]): Sandbox {
   return health === undefined ? view : { ...view, health };
 }

@@ -8,7 +8,10 @@ import type { Caller } from "../auth/caller.ts";
 import { answerPage } from "../http/page.ts";
 import type { Services } from "../services.ts";
 
-export const teamRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (app, { services: { teams } }) => {
+export const teamRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (
+  app,
+  { services: { keyCache, teams } },
+) => {
   app.post("/teams", { schema: { body: CreateTeamRequest, response: { 201: Team } } }, async (request, reply) => {
     const team = await teams.create(sessionOf(request).userId, request.body.name);
     auditAs(request, { teamId: team.id, actor: callerOf(request).actor });
@@ -44,6 +47,7 @@ export const teamRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = asy
 
   app.delete("/teams/:team_id", { schema: { params: TeamParams } }, async (request, reply) => {
     await teams.delete(callerOf(request).teamId);
+    keyCache.forget();
     return reply.code(204).send();
   });
 
