@@ -1,246 +1,207 @@
 /**
- * Every durable step of a resume, a pause and the collapse behind it, four ways to die at each and two ways
- * for it to fail. Afterwards the sandbox has its old state or its new one, memory and disk of the same
- * moment, byte for byte; it goes on; and nothing is left of it once it is destroyed. The table of points ×
- * outcomes is printed.
+ * Every durable step of a create, pause, resume, fork, snapshot, destroy, and of the collapse behind a pause;
+ * four ways to die at each and two ways for it to fail. Afterwards the sandbox goes on from what it held, or,
+ * when its own VM was killed, from its last layer or a later one: memory and disk of the same moment, byte for
+ * byte. What was being made is there or not, never half. Nothing is left once all is destroyed. The table of
+ * points × outcomes is printed. A full run can be ended and gone on with (`journal.ts`).
  */
 import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { newId } from "../../apps/control-plane/src/database/ids.ts";
 import { leakGate } from "../leaks/gate.ts";
-import { AgentHost, SandboxState } from "./agent-process.ts";
+import { AgentHost } from "./agent-process.ts";
+import { Journal } from "./journal.ts";
+import { Failpoints } from "./sweep/failpoints.ts";
+import { expectOnly, PHASES, prepare, type Phase } from "./sweep/phases.ts";
+import { Subject, type Found } from "./sweep/subject.ts";
 
 const full = process.env["WRENN_TEST_FULL"] === "1";
 const FATES = ["agent", "pager", "shim", "vmm", "ENOSPC", "EIO"] as const;
 type Fate = (typeof FATES)[number];
 /** Two generations are joined, so that every pause is followed by a collapse. */
-const ENV = { WRENN_COLLAPSE_GENERATIONS: "2" };
-const REWRITE_DEADLINE_MS = 30_000;
+const COLLAPSE = { WRENN_COLLAPSE_GENERATIONS: "2" };
+/** A signal or a start of a process has no full disk. */
+const NO_STORAGE = /^(kill|start\.|run\.)/;
+/** Pooled network slots are made when they are made. */
+const NOT_OF_LAYERS = /^(run\.(ip|nft|conntrack)|slot|network)/;
+const STOP_POLL_MS = 3;
 
-interface Point {
-  /** Each begins with an agent that finds what there is; so passes are counted from there. */
-  phase: "resume" | "pause";
+interface Pair {
+  /** Says all of it: the key of the journal. */
+  what: string;
+  phase: Phase;
   name: string;
-  /** The how-manieth passing of the agent's life. */
+  /** The how-manieth passing in that operation. */
   pass: number;
+  fate: Fate;
 }
 
-/** `passed`: it went on as if nothing had been, or the point was not come by. */
-type Outcome = "passed" | "old state" | "new state";
+/**
+ * `went on`: the operation succeeded in spite of it. Else `finished` or `undone`, or back to the `last layer`.
+ * `not there`: the victim was not yet, or no more; `not reached`: the operation took another way this time.
+ */
+const OUTCOMES = ["went on", "finished", "undone", "last layer", "not there", "not reached"] as const;
+type Outcome = (typeof OUTCOMES)[number];
 
 let host: AgentHost;
-let id: string;
-let incarnation: bigint;
-/** How often the state was changed; both memory and disk hold the number, and bytes made from it. */
-let written = 0;
+let subject: Subject;
+let failpoints: Failpoints;
 leakGate();
 
-beforeEach(async () => {
-  host = await AgentHost.make();
-});
+beforeEach(async () => await begin());
 afterEach(async () => {
   await host.remove();
 });
 
-describe("layers", () => {
+async function begin(): Promise<void> {
+  host = await AgentHost.make();
+  failpoints = await Failpoints.make(host.directory);
+  await host.start({ ...COLLAPSE, ...failpoints.env });
+  subject = await Subject.create(host);
+}
+
+describe("sandboxes", () => {
   it(
     "survive the death of agent, pager, shim or VMM, a full disk and a broken one, at every durable step",
     async () => {
-      id = newId("sb");
-      incarnation = 1n;
-      await host.start(ENV);
-      await host.create({ id });
-      await change();
-      await host.client.pauseSandbox({ id, incarnation });
-      const points = await trace();
-      expect(new Set(points.map(({ name }) => name)).size).toBeGreaterThanOrEqual(40);
-      const pairs = points
-        .flatMap((point) => FATES.map((fate) => ({ point, fate })))
-        .filter(({ point, fate }) => {
-          // A signal or a start of a process has no full disk.
-          return (fate !== "ENOSPC" && fate !== "EIO") || !/^(kill|start\.|run\.)/.test(point.name);
-        });
-      const table = new Map<Fate, Map<Outcome, number>>(FATES.map((fate) => [fate, new Map()]));
-      for (const { point, fate } of full
-        ? shuffled(pairs)
-        : FATES.map((fate) => oneOf(pairs.filter((p) => p.fate === fate)))) {
-        let outcome: Outcome;
+      const pairs = await findPairs();
+      const journal = new Journal<{ what: string; fate: Fate; outcome: Outcome; ms: number }>("layer-sweep");
+      const failures: string[] = [];
+      for (const pair of full ? pairs : FATES.map((fate) => oneOf(pairs.filter((p) => p.fate === fate)))) {
+        if (journal.timeIsOver) break;
+        if (journal.has(pair.what)) continue;
+        const startedAt = performance.now();
         try {
-          outcome = await suffer(point, fate);
+          const outcome = await suffer(pair);
+          const ms = Math.round(performance.now() - startedAt);
+          journal.add({ what: pair.what, fate: pair.fate, outcome, ms });
+          if (full) process.stdout.write(`${pair.what}: ${outcome}, ${ms} ms\n`);
         } catch (error) {
           const last = host.log.slice(-15).join("\n");
-          throw new Error(`${fate} at ${point.phase} ${point.name}@${point.pass}: ${String(error)}\n${last}`, {
-            cause: error,
-          });
+          failures.push(`${pair.what}: ${String(error)}\n${last}`);
+          process.stdout.write(`${pair.what}: FAILED: ${String(error)}\n`);
+          await failpoints.arm("");
+          await host.remove();
+          await begin();
         }
-        const row = table.get(fate) as Map<Outcome, number>;
-        row.set(outcome, (row.get(outcome) ?? 0) + 1);
-        if (full) process.stdout.write(`${fate} at ${point.phase} ${point.name}@${point.pass}: ${outcome}\n`);
       }
-      print(points, table);
+      print(pairs, journal.entries);
+      expect(failures).toEqual([]);
     },
     full ? 6 * 3_600_000 : 600_000,
   );
 });
 
-/** Everything that one resume, pause and collapse pass, found by tracing them. The sandbox is paused before and after. */
-async function trace(): Promise<Point[]> {
-  const points: Point[] = [];
-  for (const phase of ["resume", "pause"] as const) {
-    const path = join(host.directory, `trace-${phase}`);
-    await host.end("SIGKILL");
-    await host.start({ ...ENV, WRENN_FAILPOINT_TRACE: path });
-    const read = async (): Promise<string[]> => (await readFile(path, "utf8")).trim().split("\n");
-    const skip = (await read()).length;
-    await live(phase);
+/** All that each operation passes, found by tracing it, times all fates; layers and resumes first. */
+async function findPairs(): Promise<Pair[]> {
+  const pairs: Pair[] = [];
+  const kinds = new Set<string>();
+  for (const phase of PHASES) {
+    const attempt = await prepare(phase, host, subject);
+    await failpoints.arm("");
+    await attempt.run();
     const passes = new Map<string, number>();
-    for (const [at, name] of (await read()).entries()) {
+    for (const name of await failpoints.passed()) {
       const pass = (passes.get(name) ?? 0) + 1;
       passes.set(name, pass);
-      // Pooled network slots are made when they are made.
-      if (at >= skip && !/^(run\.(ip|nft|conntrack)|slot|network)/.test(name)) points.push({ phase, name, pass });
+      if (NOT_OF_LAYERS.test(name)) continue;
+      kinds.add(name);
+      for (const fate of FATES)
+        if (!(NO_STORAGE.test(name) && (fate === "ENOSPC" || fate === "EIO")))
+          pairs.push({ what: `${fate} at ${phase} ${name}@${pass}`, phase, name, pass, fate });
     }
+    await attempt.finished();
   }
-  await host.end();
-  return points;
+  expect(kinds.size).toBeGreaterThanOrEqual(40);
+  return pairs;
 }
 
-async function live(phase: Point["phase"]): Promise<void> {
-  if (phase === "resume") {
-    const { sandbox } = await host.client.resumeSandbox({ id, incarnation: incarnation + 1n });
-    incarnation = sandbox?.incarnation ?? incarnation;
-    await change();
-  } else {
-    await host.client.pauseSandbox({ id, incarnation });
-    await joined();
-  }
-}
-
-async function suffer({ phase, name, pass }: Point, fate: Fate): Promise<Outcome> {
-  if (!host.alive) await host.start(ENV);
-  const kept = written;
-  if (phase === "pause") await live("resume");
-  const pids = { pager: await pidOf("wrenn-pager"), ...(phase === "pause" ? await host.processesOf(id) : {}) };
-  await host.end("SIGKILL"); // the others go on, and are found by the next one
-  const victim =
-    fate === "shim" || fate === "vmm" || fate === "pager" ? (pids as Record<string, number>)[fate] : undefined;
-  // A shim that is not born yet dies as soon as it can, behind an agent that died at the point.
-  const action =
-    fate === "ENOSPC" || fate === "EIO" ? `error:${fate}` : victim === undefined ? "kill" : `kill:${victim}`;
-  await host.start({ ...ENV, WRENN_FAILPOINTS: `${name}=${action}@${pass}` }).catch(() => undefined);
-  let failed = false;
-  await live(phase).catch(() => {
-    failed = true;
-  });
-  if (victim === undefined && (fate === "shim" || fate === "vmm")) await killProcess(fate);
-  const reached = failed || !host.alive || (victim !== undefined && !isAlive(victim));
-  await host.end("SIGKILL");
-  await host.start(ENV);
-  const outcome = await goOn(kept);
-  return reached ? outcome : "passed";
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
-
-/** The sandbox must go on from one moment of its past: the last that was acknowledged, or a later one. */
-async function goOn(before: number): Promise<Outcome> {
-  const left = await host.get(id);
-  if (left === undefined) throw new Error("the sandbox is gone");
-  if (left.state !== SandboxState.RUNNING && !left.resumable)
-    throw new Error(`it is ${SandboxState[left.state]}: ${left.reason}`);
-  incarnation = left.incarnation;
-  if (left.state !== SandboxState.RUNNING) {
-    const { sandbox } = await host.client.resumeSandbox({ id, incarnation: incarnation + 1n });
-    incarnation = sandbox?.incarnation ?? incarnation;
-  }
-  const found = await readBack();
-  if (found < before || found > written)
-    throw new Error(`it holds state ${found}; ${before} was kept, ${written} written`);
-  const outcome = found === before ? "old state" : "new state";
-  written = found;
-  await change();
-  await host.client.pauseSandbox({ id, incarnation });
-  await joined();
-  return outcome;
-}
-
-/** Memory and disk get bytes that are made from the next number, zeros among them. */
-async function change(): Promise<void> {
-  const next = written + 1;
-  await host.shell(
-    { id, incarnation },
-    `${PATTERN}; pattern ${next} > /dev/shm/state.new; pattern ${next} > /root/state.new; sync
-     mv /dev/shm/state.new /dev/shm/state; mv /root/state.new /root/state; sync; echo ${next} > /dev/shm/number`,
+async function suffer({ phase, name, pass, fate }: Pair): Promise<Outcome> {
+  const attempt = await prepare(phase, host, subject);
+  const from = host.log.length;
+  const isFailure = fate === "ENOSPC" || fate === "EIO";
+  await failpoints.arm(`${name}=${isFailure ? `error:${fate}` : fate === "agent" ? "kill" : "stop"}@${pass}`);
+  const operation = attempt.run().then(
+    () => true,
+    () => false,
   );
-  written = next;
+  const victim = isFailure || fate === "agent" ? undefined : await killAtStop(fate, attempt.id, operation);
+  const succeeded = await operation;
+  const passes = (await failpoints.passed()).filter((passed) => passed === name).length;
+  const reached = isFailure || fate === "agent" ? passes >= pass : victim !== undefined;
+  await failpoints.arm("");
+  if (fate === "agent" && reached) await host.ended();
+  if (!host.alive) await host.start({ ...COLLAPSE, ...failpoints.env });
+  const died = victim === true && (fate === "shim" || fate === "vmm");
+  const finished = await attempt.finished();
+  const found = attempt.ofSubject ? await subject.goOn(died, from) : undefined;
+  await expectOnly(host, subject);
+  if (!reached) return "not reached";
+  if (victim === false) return "not there";
+  return outcomeOf(phase, succeeded, finished, found);
 }
 
-/** Three mebibytes: of bytes, of zeros where the last state had bytes, and of bytes again. */
-const PATTERN = `pattern() { yes "state $1" | head -c 1048576; head -c $((1048576 * ($1 % 2))) /dev/zero; yes "$1" | head -c 1048576; }`;
+function outcomeOf(phase: Phase, succeeded: boolean, finished: boolean, found: Found | undefined): Outcome {
+  if (found === "failed") return "last layer";
+  if (succeeded) return "went on";
+  if (phase === "pause") return found === "paused" ? "finished" : "undone";
+  if (phase === "resume") return found === "running" ? "finished" : "undone";
+  if (found === "paused") return "last layer";
+  return finished ? "finished" : "undone";
+}
 
-async function readBack(): Promise<number> {
-  const number = Number(await host.shell({ id, incarnation }, "cat /dev/shm/number"));
-  for (const candidate of [number, number + 1]) {
-    const same = await host.shell(
-      { id, incarnation },
-      `${PATTERN}; pattern ${candidate} > /dev/shm/expected
-       cmp /dev/shm/expected /dev/shm/state && cmp /dev/shm/expected /root/state && echo same || echo differ`,
-    );
-    // The guest may have been stopped between the files and the number.
-    if (same.endsWith("same")) return candidate;
+/** Waits for the agent to halt at its failpoint and kills another process then; undefined when it did not halt. */
+async function killAtStop(
+  fate: "pager" | "shim" | "vmm",
+  id: string,
+  operation: Promise<unknown>,
+): Promise<boolean | undefined> {
+  let over = false;
+  void operation.then(() => {
+    over = true;
+  });
+  while (!(await isStopped(host.pid))) {
+    if (over) return undefined;
+    await setTimeout(STOP_POLL_MS);
   }
-  throw new Error(`memory and disk do not hold state ${number}`);
+  const victim = fate === "pager" ? await pidOf("wrenn-pager") : (await processesOf(id))?.[fate];
+  if (victim !== undefined) process.kill(victim, "SIGKILL");
+  process.kill(host.pid, "SIGCONT");
+  return victim !== undefined;
 }
 
-/** Waits until the collapse behind a pause is over: one layer of the sandbox's own is left. */
-async function joined(): Promise<void> {
-  const layers = join(host.directory, "sandboxes", id, "layers");
-  const deadline = Date.now() + REWRITE_DEADLINE_MS;
-  while (host.alive && Date.now() < deadline) {
-    if ((await readdir(layers)).length === 1) return;
-    await setTimeout(50);
-  }
+async function isStopped(pid: number): Promise<boolean> {
+  return /\) T /.test(await readFile(`/proc/${pid}/stat`, "utf8").catch(() => ""));
 }
 
-async function killProcess(fate: "shim" | "vmm"): Promise<void> {
-  const processes = await host.processesOf(id).catch(() => undefined);
-  if (processes !== undefined) process.kill(processes[fate], "SIGKILL");
+/** Those of them that there are; a shim's VMM is its child from a moment after its start until one before its end. */
+async function processesOf(id: string): Promise<{ shim: number; vmm: number | undefined } | undefined> {
+  const found = await host.processesOf(id).catch(() => undefined);
+  return found && { shim: found.shim, vmm: found.vmm > 0 ? found.vmm : undefined };
 }
 
-async function pidOf(program: string): Promise<number> {
+async function pidOf(program: string): Promise<number | undefined> {
   for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
     const argv = (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).split("\0");
     if (argv[0]?.endsWith(`/${program}`) === true && argv.some((argument) => argument.startsWith(host.directory)))
       return Number(pid);
   }
-  throw new Error(`no ${program} of ${host.directory} runs`);
+  return undefined;
 }
 
 function oneOf<T>(all: readonly T[]): T {
   return all[Math.floor(Math.random() * all.length)] as T;
 }
 
-/** A run that is ended early has tried some of everything. */
-function shuffled<T>(all: readonly T[]): T[] {
-  return all
-    .map((item) => ({ item, at: Math.random() }))
-    .toSorted((a, b) => a.at - b.at)
-    .map(({ item }) => item);
-}
-
-function print(points: readonly Point[], table: ReadonlyMap<Fate, ReadonlyMap<Outcome, number>>): void {
-  const names = new Set(points.map(({ name }) => name));
-  const rows = [...table].map(
-    ([fate, outcomes]) =>
-      `${fate.padEnd(8)}${[...outcomes].map(([outcome, count]) => ` ${outcome}: ${count}`).join(",")}`,
+function print(pairs: readonly Pair[], tried: readonly { what: string; fate: Fate; outcome: Outcome }[]): void {
+  const points = new Set(pairs.map(({ phase, name, pass }) => `${phase} ${name}@${pass}`));
+  const kinds = new Set(pairs.map(({ name }) => name));
+  process.stdout.write(
+    `${points.size} points of ${kinds.size} kinds; ${tried.length} of ${pairs.length} pairs tried\n`,
   );
-  process.stdout.write(`${points.length} points of ${names.size} kinds\n${rows.join("\n")}\n`);
+  for (const fate of FATES) {
+    const of = tried.filter((entry) => entry.fate === fate);
+    const counts = OUTCOMES.map((outcome) => `${outcome}: ${of.filter((entry) => entry.outcome === outcome).length}`);
+    process.stdout.write(`${fate.padEnd(7)} ${counts.join(", ")}\n`);
+  }
 }

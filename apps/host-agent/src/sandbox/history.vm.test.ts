@@ -1,7 +1,8 @@
 /**
  * Random histories of a real guest, beside a model of what its memory and disk hold: writes, zeroed pages,
- * memory freed and used again, files rewritten; pauses, resumes, live checkpoints, deaths, and the collapses
- * behind them. Compared byte for byte after every step that could lose any.
+ * memory freed and used again, files rewritten; pauses, resumes, live checkpoints, forks, templates, deaths, and
+ * the collapses behind them. Compared byte for byte after every step that could lose any. A full run can be ended
+ * and gone on with (`WRENN_TEST_JOURNAL`): then its steps are of several histories.
  */
 import { deepEqual, equal } from "node:assert/strict";
 import { createHash, randomInt } from "node:crypto";
@@ -9,6 +10,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Journal } from "../../../../tests/host-agent/journal.ts";
 import { leakGate } from "../../../../tests/leaks/gate.ts";
 import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
 import { runInGuest } from "../envd/run-in-guest.ts";
@@ -23,27 +25,40 @@ const full = process.env["WRENN_TEST_FULL"] === "1";
 const STEPS = full ? 300 : 6;
 const SEED = Number(process.env["WRENN_TEST_SEED"] ?? randomInt(2 ** 31));
 const PAGE = 4096;
-const PAGES = 2048;
+const PAGES = 1024;
 const FILES = { memory: "/dev/shm/history", disk: "/root/history" } as const;
 type Kind = keyof typeof FILES;
 
-/** In the guest: writes pages that a seed tells, zeros, or frees a whole file. */
+/** One thing that the guest does to a file. */
+interface Write {
+  kind: Kind;
+  what: "data" | "zero" | "free";
+  page: number;
+  count: number;
+  seed: number;
+}
+
+/** In the guest: writes pages that a seed tells, zeros, or frees a whole file; a list of such writes. */
 const SCRIPT = `
-import hashlib, os, sys
-path, what, page, count, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
-if what == "free":
-    if os.path.exists(path): os.unlink(path)
-    with open(path, "wb") as file: file.truncate(${PAGES * PAGE})
-else:
+import hashlib, json, os, sys
+for write in json.loads(sys.argv[1]):
+    path, page = ${JSON.stringify(FILES)}[write["kind"]], write["page"]
+    if write["what"] == "free":
+        if os.path.exists(path): os.unlink(path)
+        with open(path, "wb") as file: file.truncate(${PAGES * PAGE})
+        continue
     with open(path, "r+b") as file:
         file.seek(page * ${PAGE})
-        for n in range(page, page + count):
-            file.write(bytes(${PAGE}) if what == "zero" else hashlib.sha256(b"%d:%d" % (seed, n)).digest() * ${PAGE / 32})
+        for n in range(page, page + write["count"]):
+            file.write(bytes(${PAGE}) if write["what"] == "zero" else hashlib.sha256(b"%d:%d" % (write["seed"], n)).digest() * ${PAGE / 32})
 `;
 
 const signal = (): AbortSignal => AbortSignal.timeout(120_000);
 let host: TestHost;
-leakGate(() => ({ stateDirectory: host.stateDirectory, directories: [`${host.stateDirectory}/sandboxes`] }));
+leakGate(() => ({
+  stateDirectory: host.stateDirectory,
+  directories: ["sandboxes", "templates"].map((name) => join(host.stateDirectory, name)),
+}));
 
 beforeAll(async () => {
   // Four generations are joined, so that a short history has collapses too.
@@ -57,9 +72,11 @@ describe("any history of a sandbox", () => {
   it(
     `keeps every byte (WRENN_TEST_SEED=${SEED})`,
     async () => {
+      const journal = new Journal<{ what: string; action: Action; ms: number }>("history");
       const history = await History.begin();
-      for (let step = 0; step < STEPS; step++) {
+      for (let step = 0; journal.entries.length < STEPS && !journal.timeIsOver; step++) {
         const action = history.choose();
+        const startedAt = performance.now();
         try {
           await history.change();
           await history[action]();
@@ -67,6 +84,9 @@ describe("any history of a sandbox", () => {
         } catch (error) {
           throw new Error(`step ${step}, ${action}: ${String(error)}`, { cause: error });
         }
+        const ms = Math.round(performance.now() - startedAt);
+        journal.add({ what: `seed ${SEED}, step ${step}`, action, ms });
+        if (full) process.stdout.write(`seed ${SEED}, step ${step}: ${action}, ${ms} ms\n`);
       }
       await history.end();
       expect(host.manager.list()).toEqual([]);
@@ -74,6 +94,9 @@ describe("any history of a sandbox", () => {
     full ? 4 * 3_600_000 : 300_000,
   );
 });
+
+const ACTIONS = ["pauseAndResume", "pauseTwice", "checkpoint", "fork", "template", "die"] as const;
+type Action = (typeof ACTIONS)[number];
 
 type Model = Record<Kind, Buffer>;
 
@@ -91,7 +114,8 @@ class History {
     const history = new History(sandbox);
     using lease = host.manager.use(sandbox.id, 1);
     await lease.agent.upload({ path: "/root/step.py", user: "root" }, Readable.from([SCRIPT]), signal());
-    for (const kind of ["memory", "disk"] as const) await history.#run(kind, "free", 0, PAGES, 0);
+    const free = (kind: Kind): Write => ({ kind, what: "free", page: 0, count: PAGES, seed: 0 });
+    await history.#write([free("memory"), free("disk")]);
     return history;
   }
 
@@ -105,19 +129,20 @@ class History {
     return this.#random % below;
   }
 
-  choose(): "pauseAndResume" | "checkpoint" | "die" | "pauseTwice" {
-    return (["pauseAndResume", "pauseAndResume", "checkpoint", "die", "pauseTwice"] as const)[this.#next(5)] ?? "die";
+  /** Every other step is the commonest one. */
+  choose(): Action {
+    return this.#next(2) === 0 ? "pauseAndResume" : (ACTIONS[this.#next(ACTIONS.length)] ?? "die");
   }
 
   /** Some writes, zeroings and freeings. */
   async change(): Promise<void> {
-    for (let n = 1 + this.#next(3); n > 0; n--) {
+    const writes = Array.from({ length: 1 + this.#next(3) }, (): Write => {
       const kind = (["memory", "disk"] as const)[this.#next(2)] as Kind;
       const what = (["data", "data", "zero", this.#next(4) === 0 ? "free" : "data"] as const)[this.#next(4)] ?? "data";
       const page = this.#next(PAGES);
-      const count = 1 + this.#next(Math.min(300, PAGES - page));
-      await this.#run(kind, what, page, count, this.#next(2 ** 20));
-    }
+      return { kind, what, page, count: 1 + this.#next(Math.min(300, PAGES - page)), seed: this.#next(2 ** 20) };
+    });
+    await this.#write(writes);
   }
 
   async pauseAndResume(): Promise<void> {
@@ -147,6 +172,44 @@ class History {
       );
     }
     await rm(parent, { recursive: true });
+  }
+
+  /** A child holds the same, whatever the source does meanwhile; one of the two is what the history goes on with. */
+  async fork(): Promise<void> {
+    const source = this.#sandbox;
+    const { id, incarnation, deadline, accessToken } = host.request();
+    const children = [{ id, incarnation, deadline, accessToken }];
+    const { children: made } = await host.manager.fork({ id: source.id, incarnation: source.incarnation, children });
+    const forked = { memory: Buffer.from(this.#model.memory), disk: Buffer.from(this.#model.disk) };
+    await this.change();
+    await this.#other(made[0] as SandboxView, forked);
+  }
+
+  /** A sandbox of a template of this moment holds the same, once the template is deleted too. */
+  async template(): Promise<void> {
+    const { id, incarnation } = this.#sandbox;
+    const buildId = `bld_${crypto.randomUUID().replaceAll("-", "").slice(0, 20)}`;
+    const { build } = await host.manager.snapshot({ id, incarnation, buildId, name: "history" });
+    const taken = { memory: Buffer.from(this.#model.memory), disk: Buffer.from(this.#model.disk) };
+    await this.change();
+    const request = host.request({ templateBuildId: buildId, resources: build.resources });
+    const { sandbox } = await host.manager.create(request);
+    await host.manager.templates.delete(buildId);
+    await this.#other(sandbox, taken);
+  }
+
+  /** Compares another sandbox; it or the present one is what the history goes on with. */
+  async #other(sandbox: SandboxView, model: Model): Promise<void> {
+    const present = { sandbox: this.#sandbox, model: this.#model };
+    this.#sandbox = sandbox;
+    this.#model = model;
+    await this.compare();
+    const gone = this.#next(2) === 0 ? present.sandbox : sandbox;
+    if (gone === sandbox) {
+      this.#sandbox = present.sandbox;
+      this.#model = present.model;
+    }
+    await host.manager.destroy(gone.id, 0);
   }
 
   /** What was captured last is what it goes back to. */
@@ -194,13 +257,15 @@ class History {
     ({ sandbox: this.#sandbox } = await host.manager.resume(id, incarnation + 1, undefined));
   }
 
-  async #run(kind: Kind, what: "data" | "zero" | "free", page: number, count: number, seed: number): Promise<void> {
-    await this.#shell(["/usr/bin/python3", "/root/step.py", FILES[kind], what, ...[page, count, seed].map(String)]);
-    const model = this.#model[kind];
-    if (what === "free") model.fill(0);
-    for (let n = page; what !== "free" && n < page + count; n++) {
-      const bytes = what === "zero" ? Buffer.alloc(1) : createHash("sha256").update(`${seed}:${n}`).digest();
-      model.fill(bytes, n * PAGE, (n + 1) * PAGE);
+  async #write(writes: readonly Write[]): Promise<void> {
+    await this.#shell(["/usr/bin/python3", "-IS", "/root/step.py", JSON.stringify(writes)]);
+    for (const { kind, what, page, count, seed } of writes) {
+      const model = this.#model[kind];
+      if (what === "free") model.fill(0);
+      for (let n = page; what !== "free" && n < page + count; n++) {
+        const bytes = what === "zero" ? Buffer.alloc(1) : createHash("sha256").update(`${seed}:${n}`).digest();
+        model.fill(bytes, n * PAGE, (n + 1) * PAGE);
+      }
     }
   }
 

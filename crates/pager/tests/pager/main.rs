@@ -2,6 +2,7 @@
 //! again (`vmm.rs`). Needs root.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod failing_disk;
 mod harness;
 mod kernel;
 mod layers;
