@@ -21,6 +21,7 @@ import {
 import type { LiveGuest } from "./lifecycle.ts";
 import type { Registry } from "./registry.ts";
 import { rewriteWhenDue } from "./rewrite.ts";
+import { endShortening, shortenDiskWhenDue } from "./shorten-disk.ts";
 import { Stages, type Stage } from "./stages.ts";
 
 const CHECKPOINT_DEADLINE_MS = 600_000;
@@ -64,6 +65,7 @@ export async function holdPresentLayer(registry: Registry, id: string, incarnati
 export async function checkpoint(registry: Registry, entry: Entry, stages: Stages): Promise<Layer> {
   const { record } = entry;
   const guest = assertRunning(entry);
+  await endShortening(entry);
   const sealed = record.disk;
   if (sealed === undefined) throw new WrennError("internal", `Cannot checkpoint ${record.id}: it has no disk`);
   const signal = AbortSignal.any([entry.abandon.signal, AbortSignal.timeout(CHECKPOINT_DEADLINE_MS)]);
@@ -78,6 +80,7 @@ export async function checkpoint(registry: Registry, entry: Entry, stages: Stage
     const layer = await commit(registry, entry, captured, sealed, stages, signal);
     await collect(registry, entry);
     rewriteWhenDue(registry, entry);
+    shortenDiskWhenDue(registry, entry);
     return layer;
   } catch (error) {
     record.pendingLayer = undefined;

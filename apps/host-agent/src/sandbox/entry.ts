@@ -11,6 +11,7 @@ import type { GoldenStore } from "./golden-store.ts";
 import type { LifecycleOptions, LiveGuest } from "./lifecycle.ts";
 import type { Slot } from "../network/network.ts";
 import type { Deadline, RecordStore, Resources, SandboxRecord } from "./record.ts";
+import type { Shortening } from "./shorten-disk.ts";
 import type { Stage } from "./stages.ts";
 
 export interface ManagerOptions extends Omit<LifecycleOptions, "defaultUserOf"> {
@@ -76,6 +77,8 @@ export interface Entry {
   creation: Promise<Stage[]> | undefined;
   /** The files that a collapse or flatten behind it writes; settles when it writes no more, never rejects. */
   rewriting: Promise<void> | undefined;
+  /** The running VM's disk is brought onto its template's. */
+  shortening: Shortening | undefined;
 }
 
 export function newEntry(record: SandboxRecord): Entry {
@@ -88,6 +91,7 @@ export function newEntry(record: SandboxRecord): Entry {
     abandon: new AbortController(),
     creation: undefined,
     rewriting: undefined,
+    shortening: undefined,
   };
 }
 

@@ -18,6 +18,7 @@ import {
 } from "./layers.ts";
 import type { LiveGuest } from "./lifecycle.ts";
 import { rewriteWhenDue } from "./rewrite.ts";
+import { endShortening } from "./shorten-disk.ts";
 import type { Registry } from "./registry.ts";
 import { Stages } from "./stages.ts";
 
@@ -41,6 +42,7 @@ export async function pause(
     assertIncarnation(entry, incarnation);
     if (entry.record.state === "paused") return { sandbox: viewOf(entry), stages: [] };
     const guest = assertRunning(entry);
+    await endShortening(entry);
     const stages = new Stages();
     try {
       await commit(registry, entry, guest, memory, stages);

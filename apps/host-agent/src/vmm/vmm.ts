@@ -137,6 +137,13 @@ export interface VirtualMachine {
    * it wrote until now, which is never written again. What it wrote is in the file.
    */
   switchDisk(overlay: { path: string; backingPaths: readonly string[] }, signal: AbortSignal): Promise<void>;
+  /**
+   * Lets the disk of a running VM lie on `base`, one of its backing paths: what lies between comes into the disk
+   * itself. Aborting ends it early and is harmless; until it has settled the VM must not be paused or switched
+   * to another disk.
+   * @returns whether it lies on `base` now
+   */
+  shortenDisk(base: string, signal: AbortSignal): Promise<boolean>;
   /** The disk that the VM writes now: the one it was started with, or the last that it was switched to. */
   currentDiskPath(signal: AbortSignal): Promise<string>;
   /** Flushes what the guest wrote to the disk file. The VM may run. */

@@ -200,8 +200,8 @@ pub fn diff(pager: &Pager, request: &DiffRequest) -> Result<Response, Failure> {
 pub fn inject(pager: &Pager, request: &InjectRequest) -> Result<Response, Failure> {
     let since = Instant::now();
     let image = pager.roots.read(&request.image)?;
-    let (_, chain) = request.layers.open(&pager.roots)?;
-    let injected = layer::inject::inject(request.pid, &image, chain)?;
+    let (header, chain) = request.layers.open(&pager.roots)?;
+    let injected = layer::inject::inject(request.pid, &image, &header, &chain)?;
     Ok(Response::ok(&json!({
         "data_bytes": injected.data_bytes,
         "zero_bytes": injected.zero_bytes,

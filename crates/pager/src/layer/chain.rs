@@ -57,16 +57,23 @@ impl Chain {
         &self.files[index as usize]
     }
 
-    /// The index of the build whose file is `file`.
-    pub fn index_of(&self, file: &File) -> io::Result<Option<u32>> {
-        let wanted = file.metadata()?;
-        for (index, candidate) in self.files.iter().enumerate() {
-            let found = candidate.metadata()?;
-            if (found.dev(), found.ino()) == (wanted.dev(), wanted.ino()) {
-                return Ok(Some(index as u32));
-            }
+    /// The index of `base`, whose file must be `image`, the one that a process maps. `None`: every page of
+    /// the base has been replaced, no entry names it any more, and all that is mapped lies under layers.
+    pub fn image_index(&self, base: &BuildId, image: &File) -> Result<Option<u32>, Failure> {
+        let Some(index) = self.mapping.builds().iter().position(|build| build == base) else {
+            return Ok(None);
+        };
+        let identity = |file: &File| {
+            let metadata = file.metadata();
+            metadata.map(|metadata| (metadata.dev(), metadata.ino()))
+        };
+        let unreadable = |error| Failure::io("read the image", error);
+        let found = identity(&self.files[index]).map_err(unreadable)?;
+        if found == identity(image).map_err(unreadable)? {
+            return Ok(Some(index as u32));
         }
-        Ok(None)
+        let message = format!("Cannot use the mapped image: it is not the file of the base {base}");
+        Err(Failure::new(Code::InvalidRequest, message))
     }
 
     /// The same memory, with the holes of its files as zeros: what remains with a build has bytes.

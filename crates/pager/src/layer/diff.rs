@@ -12,7 +12,7 @@ use super::header::Header;
 use super::mapping::{BLOCK_BYTES, BuildId, Holder};
 use super::runs::Runs;
 use super::seal::child_of;
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::files::extents::data_extents;
 use crate::files::new_file::NewFile;
 use crate::files::page::{PAGE_BYTES, is_zero};
@@ -60,7 +60,7 @@ pub fn diff(
     let mut touched_bytes = 0;
     let mut live = vec![0; CHUNK_BYTES];
     let mut before = vec![0; CHUNK_BYTES];
-    let beyond_image = beyond_image(chain, image)?;
+    let beyond_image = beyond_image(parent, chain, image)?;
     for part in mapped.parts() {
         let touched = pagemap
             .changed(part.address, part.address + part.length)
@@ -101,21 +101,15 @@ pub fn diff(
 
 /// Where the parent is not what the image holds: those pages were injected, or had to be, and are
 /// compared whether the process is seen to have touched them or not.
-fn beyond_image(chain: &Chain, image: &File) -> Result<Vec<Range<u64>>, Failure> {
-    let index = chain
-        .index_of(image)
-        .map_err(|error| Failure::io("read the image", error))?
-        .ok_or_else(|| {
-            let message = "Cannot compare: the mapped image is none of the parent's builds";
-            Failure::new(Code::InvalidRequest, message)
-        })?;
+fn beyond_image(parent: &Header, chain: &Chain, image: &File) -> Result<Vec<Range<u64>>, Failure> {
+    let own = chain.image_index(&parent.base_build_id, image)?;
     let mut beyond = Vec::new();
     for entry in chain.mapping().entries() {
         match entry.holder {
             Holder::Build {
-                index: found,
+                index,
                 storage_offset,
-            } if found == index && storage_offset == entry.offset => {}
+            } if Some(index) == own && storage_offset == entry.offset => {}
             Holder::Build { .. } => beyond.push(entry.offset..entry.end()),
             // Zeros over a hole of the image were not injected, and reading them would fill the hole's cache.
             Holder::Zeros => {

@@ -5,8 +5,9 @@ use std::fs::File;
 
 use super::CHUNK_BYTES;
 use super::chain::Chain;
+use super::header::Header;
 use super::mapping::{Entry, Holder};
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::files::extents::data_extents;
 use crate::process::image::Image;
 use crate::process::memory::ProcessMemory;
@@ -20,17 +21,14 @@ pub struct Injected {
     pub zero_bytes: u64,
 }
 
-/// Makes the memory of process `pid`, which maps `image` privately, the memory of `chain`.
-pub fn inject(pid: u32, image: &File, chain: Chain) -> Result<Injected, Failure> {
+/// Makes the memory of process `pid`, which maps `image` privately, the memory of `header` and `chain`.
+pub fn inject(pid: u32, image: &File, header: &Header, chain: &Chain) -> Result<Injected, Failure> {
     let failed = |what: &str, error| Failure::io(format_args!("{what} process {pid}"), error);
     let size = chain.mapping().size();
     let mapped = Image::find(pid, image, size)?;
     let memory = ProcessMemory::open(pid).map_err(|error| failed("open", error))?;
     let unreadable = |error| Failure::io("read the layers", error);
-    let own = chain.index_of(image).map_err(unreadable)?.ok_or_else(|| {
-        let message = "Cannot inject: the mapped image is none of the builds";
-        Failure::new(Code::InvalidRequest, message)
-    })?;
+    let own = chain.image_index(&header.base_build_id, image)?;
     let mut injected = Injected::default();
     let mut buffer = vec![0; CHUNK_BYTES];
     for entry in chain.mapping().entries() {
@@ -38,7 +36,7 @@ pub fn inject(pid: u32, image: &File, chain: Chain) -> Result<Injected, Failure>
             Holder::Build {
                 index,
                 storage_offset,
-            } if index == own && storage_offset == entry.offset => {}
+            } if Some(index) == own && storage_offset == entry.offset => {}
             Holder::Build { .. } => {
                 for_each_chunk(entry, |offset, length| {
                     let chunk = &mut buffer[..length];

@@ -35,7 +35,7 @@ struct Strace {
 impl Strace {
     fn attach(pager: &Pager, arguments: &[&str], log: &Path) -> Self {
         let mut child = Command::new("strace")
-            .args(["-f", "-p", &pager.pid().to_string()])
+            .args(["-f", "-y", "-p", &pager.pid().to_string()])
             .args(arguments)
             .arg("-o")
             .arg(log)
@@ -81,8 +81,12 @@ impl Call {
             }
             let count = counts.entry((thread, name)).or_default();
             *count += 1;
-            // Other files than new ones are only opened to be read; what goes to a socket is no file.
-            if name != "openat" || arguments.contains("O_CREAT") {
+            // Other files than new ones are only opened to be read; a socket has no path.
+            let of_file = match name {
+                "openat" => arguments.contains("O_CREAT"),
+                _ => arguments.contains("</"),
+            };
+            if of_file {
                 calls.push(Self {
                     name: name.to_owned(),
                     number: *count,
@@ -168,7 +172,11 @@ fn a_write_or_read_that_fails_is_told_leaves_nothing_and_can_be_repeated() {
     let base = place.base(&pager, PAGES, |page| !page.is_multiple_of(5));
     let image = place.layer("base.mem");
     let mut vmm = Vmm::start(&place);
-    vmm.base = vmm.tell(&format!("image {} {}", image.display(), PAGES * PAGE as u64));
+    vmm.base = vmm.tell(&format!(
+        "image {} {}",
+        image.display(),
+        PAGES * PAGE as u64
+    ));
     for (page, byte) in [(1, 0), (7, 9), (300, 9)] {
         vmm.tell(&format!("write {page} {byte}"));
     }
@@ -199,13 +207,25 @@ fn a_write_or_read_that_fails_is_told_leaves_nothing_and_can_be_repeated() {
     write();
     let sealing = Request {
         made: vec![place.layer("seal.mem.header")],
-        ..request(&place, "seal", json!({ "parent": place.layer("base.mem.header") }))
+        ..request(
+            &place,
+            "seal",
+            json!({ "parent": place.layer("base.mem.header") }),
+        )
     };
     fail_at_each(&place, &pager, &sealing, &mut write);
 
-    assert_eq!(vmm.tell(&format!("sum 0 {PAGES}")), whole, "the guest has lost nothing");
+    assert_eq!(
+        vmm.tell(&format!("sum 0 {PAGES}")),
+        whole,
+        "the guest has lost nothing"
+    );
     let mut next = Vmm::start(&place);
-    next.base = next.tell(&format!("image {} {}", image.display(), PAGES * PAGE as u64));
+    next.base = next.tell(&format!(
+        "image {} {}",
+        image.display(),
+        PAGES * PAGE as u64
+    ));
     let layers = place.layers("diff", &["base", "a", "diff"]);
     let body = json!({ "pid": next.pid(), "image": image, "layers": layers });
     pager.ok("POST", "/v1/layers/inject", &body);

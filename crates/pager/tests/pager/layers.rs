@@ -136,6 +136,38 @@ fn a_diff_holds_what_changed_and_only_that() {
     );
 }
 
+#[test]
+fn a_memory_of_which_every_page_was_replaced_needs_its_base_no_more() {
+    let (place, pager, base) = setup();
+    let mut vmm = clone_of(&place, &place.layer("base.mem"));
+    for page in 0..PAGES {
+        vmm.tell(&format!("write {page} {}", page % 3));
+    }
+    let whole = sum(&mut vmm);
+    let made = diff(&pager, &place, &vmm, &base, "a", "base");
+    verify(&pager, &place, "a", &made["checksum"]);
+    // Its header names only itself. The next one is made over it, and put into another process.
+    let alone = place.layers("a", &["a"]);
+    vmm.tell("write 9 7");
+    let made = diff(&pager, &place, &vmm, &alone, "b", "base");
+    assert_eq!(made["data_bytes"], PAGE as u64, "only what came after");
+    let mut next = clone_of(&place, &place.layer("base.mem"));
+    inject(&pager, &place, &next, &alone, "base");
+    assert_eq!(sum(&mut next), whole);
+    let layers = place.layers("b", &["a", "b"]);
+    for verb in ["collapse", "flatten"] {
+        let request = json!({ "layers": layers, "layer": place.target(verb) });
+        pager.ok("POST", &format!("/v1/layers/{verb}"), &request);
+        let mut next = clone_of(&place, &place.layer("base.mem"));
+        if verb == "collapse" {
+            inject(&pager, &place, &next, &place.layers(verb, &[verb]), "base");
+        } else {
+            next = clone_of(&place, &place.layer("flatten.mem"));
+        }
+        assert_eq!(sum(&mut next), sum(&mut vmm), "{verb}");
+    }
+}
+
 /// One step of a guest's life.
 #[derive(Clone, Debug)]
 enum Step {

@@ -86,6 +86,11 @@ export class FirecrackerMachine implements VirtualMachine {
     });
   }
 
+  /** Its disk is never switched, so nothing lies between. */
+  async shortenDisk(): Promise<boolean> {
+    return false;
+  }
+
   async currentDiskPath(signal: AbortSignal): Promise<string> {
     signal.throwIfAborted();
     return this.record.diskPath;

@@ -16,6 +16,8 @@ export interface QemuInstallation {
 
 /** Name of the disk in QEMU's monitor. */
 export const DISK_ID = "disk0";
+/** Of the names of overlays that it was switched to. */
+export const OVERLAY_NODE_PREFIX = "overlay-";
 
 export const qmpSocketPath = (directory: string): string => join(directory, "qmp.sock");
 export const incomingSocketPath = (directory: string): string => join(directory, "incoming.sock");

@@ -11,9 +11,10 @@ import type { LayerSummary } from "../../pager/pager-requests.ts";
 import type { ShimProcess } from "../shim.ts";
 import type { Capture, CaptureTarget, VirtualMachine, VmExit, VmRecord } from "../vmm.ts";
 import { joinStreams } from "./migration-stream.ts";
-import { DISK_ID, overlayNode } from "./arguments.ts";
+import { DISK_ID, OVERLAY_NODE_PREFIX, overlayNode } from "./arguments.ts";
 import { receiveStream } from "./incoming-stream.ts";
 import type { QmpClient } from "./qmp.ts";
+import { shortenDisk } from "./shorten-disk.ts";
 
 /** Where the microvm machine maps its firmware, and how large it is. */
 const FIRMWARE_ADDRESS = 0xffff0000;
@@ -124,7 +125,7 @@ export class QemuMachine implements VirtualMachine {
   }
 
   async switchDisk(overlay: { path: string }, signal: AbortSignal): Promise<void> {
-    const nodeName = `disk-${randomUUID().slice(0, 8)}`;
+    const nodeName = `${OVERLAY_NODE_PREFIX}${randomUUID().slice(0, 8)}`;
     failpoint("disk.switch");
     await this.#qmp.execute("blockdev-add", overlayNode(nodeName, overlay.path), signal);
     try {
@@ -135,6 +136,11 @@ export class QemuMachine implements VirtualMachine {
       throw error;
     }
     this.record.diskPath = overlay.path;
+  }
+
+  async shortenDisk(base: string, signal: AbortSignal): Promise<boolean> {
+    failpoint("disk.shorten");
+    return await shortenDisk(this.#qmp, base, signal);
   }
 
   async currentDiskPath(signal: AbortSignal): Promise<string> {

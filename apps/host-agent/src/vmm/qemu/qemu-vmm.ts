@@ -19,6 +19,7 @@ import {
 import { sendStream } from "./incoming-stream.ts";
 import { QemuMachine } from "./qemu-machine.ts";
 import { QmpClient } from "./qmp.ts";
+import { cancelShortening } from "./shorten-disk.ts";
 
 /** What QEMU takes beside the guest's memory: translated code under TCG, buffers, its own pages. */
 const OVERHEAD_MIB = 512;
@@ -107,12 +108,9 @@ export class QemuVmm implements Vmm {
     const process = await ShimProcess.attach(record.supervisionDirectory, signal);
     if (process === undefined) return undefined;
     try {
-      return new QemuMachine(
-        record,
-        process,
-        await QmpClient.connect(qmpSocketPath(record.directory), signal),
-        this.#options.pager,
-      );
+      const qmp = await QmpClient.connect(qmpSocketPath(record.directory), signal);
+      await cancelShortening(qmp); // the agent that began it is gone
+      return new QemuMachine(record, process, qmp, this.#options.pager);
     } catch (cause) {
       await process.stop(); // a VM that cannot be spoken to cannot be served
       throw new WrennError("sandbox_unreachable", `Cannot adopt ${record.name}: QEMU does not answer`, { cause });

@@ -1,0 +1,68 @@
+/** Shortening a running VM's disk chain: QEMU's `block-stream` job, and its end whenever somebody wants it. */
+import { WrennError } from "@wrenn/errors";
+import { DISK_ID, OVERLAY_NODE_PREFIX } from "./arguments.ts";
+import type { QmpClient, QmpEvent } from "./qmp.ts";
+
+const JOB_ID = "shorten";
+/** The guest, and whoever pauses it, should notice little of it. */
+const BYTES_PER_SECOND = 128 * 1024 * 1024;
+const CANCEL_DEADLINE_MS = 10_000;
+
+/**
+ * Brings into the disk itself what lies between it and `base`; the file then says `base` too. At every moment
+ * the disk reads the same, and so it does if QEMU dies.
+ * @returns false when it was canceled before it was done; some of it may be in the disk then
+ */
+export async function shortenDisk(qmp: QmpClient, base: string, signal: AbortSignal): Promise<boolean> {
+  signal.throwIfAborted();
+  const ending = qmp.waitFor(isEnd, new AbortController().signal); // the end of QEMU ends it as well
+  ending.catch(() => undefined);
+  const parameters = { "job-id": JOB_ID, device: DISK_ID, base, speed: BYTES_PER_SECOND };
+  await qmp.execute("block-stream", parameters, AbortSignal.timeout(CANCEL_DEADLINE_MS));
+  const onAbort = (): void => void cancelShortening(qmp).catch(() => undefined); // told by the event
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    const { event, data } = await ending;
+    if (data["error"] !== undefined)
+      throw new WrennError("internal", `Cannot shorten the disk: QEMU says ${String(data["error"])}`);
+    if (event === "BLOCK_JOB_CANCELLED") return false;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+  await dropOldNodes(qmp);
+  return true;
+}
+
+/** Ends what is under way, if anything is; settles when QEMU lets the disk alone. */
+export async function cancelShortening(qmp: QmpClient): Promise<void> {
+  const done = new AbortController();
+  const signal = AbortSignal.any([done.signal, AbortSignal.timeout(CANCEL_DEADLINE_MS)]);
+  const ending = qmp.waitFor(isEnd, signal);
+  ending.catch(() => undefined);
+  try {
+    const jobs = (await qmp.execute("query-block-jobs", {}, signal)) as { device: string }[];
+    if (!jobs.some(({ device }) => device === JOB_ID)) return;
+    await qmp.execute("block-job-cancel", { device: JOB_ID, force: true }, signal);
+    await ending;
+  } finally {
+    done.abort();
+  }
+}
+
+const isEnd = ({ event, data }: QmpEvent): boolean =>
+  /^BLOCK_JOB_(COMPLETED|CANCELLED)$/.test(event) && data["device"] === JOB_ID;
+
+/** Overlays that were added by name stay open, with nothing on them, until they are removed by name. */
+async function dropOldNodes(qmp: QmpClient): Promise<void> {
+  const signal = AbortSignal.timeout(CANCEL_DEADLINE_MS);
+  const devices = (await qmp.execute("query-block", {}, signal)) as {
+    device: string;
+    inserted?: { "node-name": string };
+  }[];
+  const active = devices.find(({ device }) => device === DISK_ID)?.inserted?.["node-name"];
+  const nodes = (await qmp.execute("query-named-block-nodes", { flat: true }, signal)) as { "node-name": string }[];
+  for (const { "node-name": name } of nodes)
+    if (name.startsWith(OVERLAY_NODE_PREFIX) && name !== active)
+      await qmp.execute("blockdev-del", { "node-name": name }, signal);
+}
