@@ -18,6 +18,9 @@ export const SUPERVISION = "supervision";
 /** Golden snapshots have a budget of their own. */
 const COLLECTED = { sandboxes: /^sb[a-z0-9]{20}$/, templates: /^bld_[0-9a-z]{20}$/ } as const;
 
+const unitsOf = (paths: Iterable<string>, directories: UnitDirectories): Unit[] =>
+  [...paths].flatMap((path) => unitOf(path, directories) ?? []);
+
 export interface RetentionOptions {
   directories: UnitDirectories;
   log: Logger;
@@ -28,10 +31,16 @@ export interface RetentionOptions {
   now?: () => number;
 }
 
+/** What a unit names: paths, and the units that they are in. */
+interface Named {
+  paths: ReadonlySet<string>;
+  units: ReadonlySet<Unit>;
+}
+
 export class Retention {
   readonly #options: RetentionOptions;
-  /** The paths that each unit names, read once and forgotten when it changes. */
-  readonly #named = new Map<Unit, Promise<Set<string>>>();
+  /** Read once and forgotten when it changes: every pause asks, whatever the number of sandboxes. */
+  readonly #named = new Map<Unit, Promise<Named>>();
   #collecting: Promise<unknown> = Promise.resolve();
   /** Grows with every change of what units name. */
   #change = 0;
@@ -61,41 +70,46 @@ export class Retention {
   async neededByOthers(kind: UnitKind, name: string): Promise<Set<string>> {
     const { kept, named, held } = await this.#survey();
     const own = unit(kind, name);
-    const paths = [...kept].flatMap((other) => (other === own ? [] : [...(named.get(other) ?? [])]));
+    const others = [...kept].filter((other) => other !== own && named.get(other)?.units.has(own) === true);
+    const paths = others.flatMap((other) => [...(named.get(other)?.paths ?? [])]);
     return new Set([...paths, ...held].filter((path) => unitOf(path, this.#options.directories) === own));
   }
 
-  async #survey(): Promise<{ kept: Set<Unit>; named: Map<Unit, Set<string>>; held: string[] }> {
+  async #survey(): Promise<{ kept: Set<Unit>; named: Map<Unit, Named>; held: string[] }> {
     const { directories, inUse, held: readHeld } = this.#options;
     for (;;) {
       const change = this.#change;
       const named = await this.#readNamed();
       // What changed while files were read may be neither in them nor held any more.
       if (change !== this.#change) continue;
-      const unitsOf = (paths: Iterable<string>): Unit[] =>
-        [...paths].flatMap((path) => unitOf(path, directories) ?? []);
-      const references = new Map([...named].map(([name, paths]) => [name, new Set<string>(unitsOf(paths))] as const));
+      const references = new Map([...named].map(([name, { units }]) => [name, units]));
       const held = [...readHeld()];
-      return { kept: reachable(references, [...inUse(), ...unitsOf(held)]) as Set<Unit>, named, held };
+      return { kept: reachable(references, [...inUse(), ...unitsOf(held, directories)]) as Set<Unit>, named, held };
     }
   }
 
-  async #readNamed(): Promise<Map<Unit, Set<string>>> {
+  async #readNamed(): Promise<Map<Unit, Named>> {
     const { directories } = this.#options;
     const present = new Set<Unit>();
     for (const kind of UNIT_KINDS) {
       for (const name of await readdir(directories[kind]).catch(() => [])) present.add(unit(kind, name));
     }
     for (const known of this.#named.keys()) if (!present.has(known)) this.#named.delete(known);
-    const named = new Map<Unit, Set<string>>();
+    const named = new Map<Unit, Named>();
     await Promise.all(
       [...present].map(async (name) => {
-        const read = this.#named.get(name) ?? pathsNamedIn(this.#pathOf(name), directories);
+        const read = this.#named.get(name) ?? this.#read(name);
         this.#named.set(name, read);
         named.set(name, await read);
       }),
     );
     return named;
+  }
+
+  async #read(name: Unit): Promise<Named> {
+    const { directories } = this.#options;
+    const paths = await pathsNamedIn(this.#pathOf(name), directories);
+    return { paths, units: new Set(unitsOf(paths, directories)) };
   }
 
   /** Removes the directories of sandboxes and templates that nobody needs. One at a time. */
