@@ -5,7 +5,7 @@
  */
 import { constants, type Stats } from "node:fs";
 import * as fs from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { failpoint } from "./failpoint.ts";
 
@@ -59,10 +59,12 @@ export async function writeFileAtomic(
 
 /** Makes a directory visible under its final name: flushes it, renames, flushes the parent. */
 export async function publishDirectory(temporary: string, final: string, name = "publish"): Promise<void> {
-  for (const entry of await fs.readdir(temporary, { recursive: true, withFileTypes: true })) {
-    if (entry.isFile() || entry.isDirectory()) await flush(`${entry.parentPath}/${entry.name}`, `${name}.fsync`);
-  }
-  await flush(temporary, `${name}.fsync`);
+  const entries = await fs.readdir(temporary, { recursive: true, withFileTypes: true });
+  const paths = entries.flatMap((entry) =>
+    entry.isFile() || entry.isDirectory() ? [join(entry.parentPath, entry.name)] : [],
+  );
+  // At once: the file system's journal takes them together.
+  await Promise.all([...paths, temporary].map((path) => flush(path, `${name}.fsync`)));
   await rename(temporary, final, name);
 }
 

@@ -19,6 +19,8 @@ import { chooseVmm } from "../vmm/choose-vmm.ts";
 import type { Vmm } from "../vmm/vmm.ts";
 
 export const SHARED_DIRECTORY = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
+/** Another QEMU than the host's: tools/qemu-versions. */
+const TEST_QEMU = process.env["WRENN_TEST_QEMU"] ?? "qemu-system-x86_64";
 /** Slots of these tests; other suites and a running platform use other ranges. */
 const FIRST_SLOT = 21_000;
 /** Some twenty: what the tests of one version need, and not every version's. */
@@ -56,7 +58,7 @@ export async function prepareGuestAndVmm(pager: Pager): Promise<{ manifest: Gues
     {
       stateDirectory: SHARED_DIRECTORY, // where the TSC frequency of the shared snapshots is remembered
       accelerator: undefined,
-      qemu: "qemu-system-x86_64",
+      qemu: TEST_QEMU,
       searchPath: process.env["PATH"] ?? "",
       shimPath: SHIM_PATH,
       memoryGuardPath: MEMORY_GUARD_PATH,
