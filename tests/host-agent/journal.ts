@@ -3,7 +3,7 @@
  * that passed. `WRENN_TEST_JOURNAL` names the directory; without it nothing is kept. `WRENN_TEST_MINUTES`
  * ends a run after that time, at the next thing it would try.
  */
-import { appendFileSync, mkdirSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const directory = process.env["WRENN_TEST_JOURNAL"] ?? "";
@@ -24,6 +24,15 @@ export class Journal<T extends { what: string }> {
   /** Everything that passed, in this run and before it. */
   get entries(): readonly T[] {
     return this.#entries;
+  }
+
+  /** What was found out once and holds for all runs. */
+  async once<F>(name: string, find: () => Promise<F>): Promise<F> {
+    const path = this.#path?.replace(/jsonl$/, `${name}.json`);
+    if (path !== undefined && existsSync(path)) return JSON.parse(readFileSync(path, "utf8")) as F;
+    const found = await find();
+    if (path !== undefined) writeFileSync(path, JSON.stringify(found));
+    return found;
   }
 
   has(what: string): boolean {

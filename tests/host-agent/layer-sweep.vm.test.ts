@@ -64,8 +64,8 @@ describe("sandboxes", () => {
   it(
     "survive the death of agent, pager, shim or VMM, a full disk and a broken one, at every durable step",
     async () => {
-      const pairs = await findPairs();
       const journal = new Journal<{ what: string; fate: Fate; outcome: Outcome; ms: number }>("layer-sweep");
+      const pairs = await journal.once("pairs", findPairs);
       const failures: string[] = [];
       for (const pair of full ? pairs : FATES.map((fate) => oneOf(pairs.filter((p) => p.fate === fate)))) {
         if (journal.timeIsOver) break;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ const WRITES: &[&str] = &[
 /// strace(1), attached to a pager with all its threads, also those to come.
 struct Strace {
     child: Child,
+    /// It names every new thread there, and would end were it closed.
+    _errors: BufReader<ChildStderr>,
 }
 
 impl Strace {
@@ -46,7 +48,10 @@ impl Strace {
         let mut errors = BufReader::new(child.stderr.take().unwrap());
         errors.read_line(&mut said).unwrap();
         assert!(said.contains("attached"), "{said}");
-        Self { child }
+        Self {
+            child,
+            _errors: errors,
+        }
     }
 
     fn detach(mut self) {
