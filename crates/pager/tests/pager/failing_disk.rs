@@ -174,7 +174,9 @@ fn fail_at_each(place: &Place, pager: &Pager, request: &Request, between: &mut d
 fn a_write_or_read_that_fails_is_told_leaves_nothing_and_can_be_repeated() {
     let place = Place::new();
     let pager = Pager::start(&place);
-    let base = place.base(&pager, PAGES, |page| !page.is_multiple_of(5));
+    // Whether the file system's holes are exact is found out once, and is not what is tested here.
+    pager.ok("GET", "/v1/health", &Value::Null);
+    let base = place.base(&pager, PAGES, |page| !(page % 128).is_multiple_of(100));
     let image = place.layer("base.mem");
     let mut vmm = Vmm::start(&place);
     vmm.base = vmm.tell(&format!(
