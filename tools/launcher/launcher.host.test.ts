@@ -12,7 +12,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 const REPOSITORY = join(import.meta.dirname, "../..");
 const SYSTEM_PROGRAMS =
-  "cat chmod cp cut date dirname env find flock head id ln mkdir mktemp mv printf readlink rm sed sh sha256sum sleep sort tail touch uname xargs".split(
+  "cat chmod cp cut date dirname env find flock head id ln mkdir mktemp mv printf readlink rm sed setsid sh sha256sum sleep sort tail touch uname xargs".split(
     " ",
   );
 const PACKAGE_PROGRAMS =
@@ -352,6 +352,19 @@ describe("interrupted", () => {
     expect((await wrenn(["status"])).code).toBe(0);
   });
 
+  it("it does not wait for a step that would rather not end, and leaves nothing that the step has started", async () => {
+    await script("npm", `trap '' INT TERM; sleep 61 & echo $! > '${directory}/grandchild'; wait; sleep 61`);
+    const { child, finished } = start(["status"]);
+    const grandchild = async () => Number(await readFile(join(directory, "grandchild"), "utf8").catch(() => ""));
+    while ((await grandchild()) === 0) await delay(10);
+    const startedAt = performance.now();
+    child.kill("SIGINT");
+    expect((await finished).code).toBe(130);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    const state = await readFile(`/proc/${await grandchild()}/stat`, "utf8").catch(() => "");
+    expect(state === "" || state.split(" ")[2] === "Z").toBe(true);
+  });
+
   it("while packages are installed it ends after them", async () => {
     await rm(join(bin, "qemu-img"));
     await script(
@@ -361,7 +374,10 @@ describe("interrupted", () => {
     const { child, finished } = start(["run", "x"]);
     while ((await called()).length < 2) await delay(10);
     child.kill("SIGINT");
-    expect((await finished).code).toBe(130);
+    const { code, stderr } = await finished;
+    expect(code).toBe(130);
+    expect(stderr).toContain("please wait");
+    expect(stderr).toContain("interrupted; the next start continues from here");
     expect(await readFile(join(bin, "qemu-img"), "utf8")).toBe("#!/bin/sh\n");
   });
 
