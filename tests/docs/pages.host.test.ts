@@ -102,6 +102,10 @@ describe("the API's reference", () => {
     await page.goto(`${url}/docs`);
     await page.locator(".opblock").first().waitFor();
     expect(await page.locator(".opblock").count()).toBe(operations.length);
+    const links = await page
+      .locator("a[href]")
+      .evaluateAll((all) => all.map((link) => (link as unknown as { href: string }).href));
+    expect(links.filter((href) => !href.startsWith(url))).toEqual([]);
     await shoot("docs");
     const health = page.locator(".opblock", { hasText: "/health" }).first();
     await health.locator(".opblock-summary-control").click();

@@ -15,11 +15,23 @@ export class ShellSession implements AsyncDisposable {
   readonly #bash: ChildProcessWithoutNullStreams;
   #stdout = "";
   #stderr = "";
+  #ended = false;
+  #wake: () => void = () => undefined;
 
   constructor(cwd: string, env: NodeJS.ProcessEnv) {
     this.#bash = spawn("bash", ["--norc"], { cwd, env, stdio: "pipe" });
-    this.#bash.stdout.on("data", (chunk: Buffer) => (this.#stdout += chunk.toString()));
-    this.#bash.stderr.on("data", (chunk: Buffer) => (this.#stderr += chunk.toString()));
+    this.#bash.stdout.on("data", (chunk: Buffer) => {
+      this.#stdout += chunk.toString();
+      this.#wake();
+    });
+    this.#bash.stderr.on("data", (chunk: Buffer) => {
+      this.#stderr += chunk.toString();
+      this.#wake();
+    });
+    this.#bash.on("close", () => {
+      this.#ended = true;
+      this.#wake();
+    });
   }
 
   /** Runs what a person would type; `input` is the standard input of it. */
@@ -32,18 +44,13 @@ export class ShellSession implements AsyncDisposable {
       const [stderr = "", ended] = this.#stderr.split(END);
       if (stdout !== undefined && code?.endsWith("\n") === true && ended !== undefined)
         return { code: Number(code), stdout, stderr };
-      const [more] = await Promise.race([
-        once(this.#bash.stdout, "data"),
-        once(this.#bash.stderr, "data"),
-        once(this.#bash, "close"),
-      ]);
-      if (!(more instanceof Buffer)) throw new Error(`the shell ended: ${this.#stdout}${this.#stderr}`);
+      if (this.#ended) throw new Error(`the shell ended: ${this.#stdout}${this.#stderr}`);
+      await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const closed = once(this.#bash, "close");
     this.#bash.stdin.end();
-    await closed;
+    if (!this.#ended) await once(this.#bash, "close");
   }
 }

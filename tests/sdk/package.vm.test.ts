@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { run } from "../../packages/effects/src/index.ts";
 import { startPlatform, type Platform } from "../first-light/platform.ts";
 import { leakGate } from "../leaks/gate.ts";
+import { otherRuntimes } from "./other-runtimes.ts";
 import { newConsumer, snippetsOf, type Consumer } from "./consumer.ts";
 
 const EXPECTED = {
@@ -28,6 +29,8 @@ declare const process: { env: Record<string, string | undefined> };
 console.log(JSON.stringify(await use(Wrenn.fromEnv(process.env))));
 `;
 const PAGE = `<!doctype html><script type="importmap">{"imports":{"@wrenn/sdk":"/theirs/node_modules/@wrenn/sdk/index.js"}}</script>`;
+
+const FULL = process.env["WRENN_TEST_FULL"] === "1";
 
 let platform: Platform;
 let theirs: Consumer;
@@ -64,6 +67,11 @@ describe("the packed SDK", () => {
 
   it("works in Node", async () => {
     expect(JSON.parse(await runTheirs([process.execPath], "main"))).toEqual(EXPECTED);
+  });
+
+  it.runIf(FULL).each(["deno", "bun"] as const)("works in %s", { timeout: 600_000 }, async (name) => {
+    const runtimes = await otherRuntimes(AbortSignal.timeout(300_000));
+    expect(JSON.parse(await runTheirs(runtimes[name], "main"))).toEqual(EXPECTED);
   });
 
   it("works in a browser, on a page of the platform", async () => {

@@ -66,7 +66,7 @@ export async function fuzz(options: FuzzOptions): Promise<string> {
         ...only.flatMap((id) => ["--include-operation-id", id]),
         ...[...new Set(without)].flatMap((id) => ["--exclude-operation-id", id]),
       ],
-      { timeoutMs: INSTALL_TIMEOUT_MS, signal, cwd: CACHE },
+      { timeoutMs: 0, signal, cwd: CACHE }, // as long as its caller lets it
     );
     return stdout;
   } catch (error) {

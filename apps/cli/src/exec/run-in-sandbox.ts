@@ -78,7 +78,7 @@ function settingsOf({ cwd, user, envs, timeoutSec, tty }: SandboxCommand): Execu
     ...(user === undefined ? {} : { user }),
     ...(envs === undefined ? {} : { envs }),
     ...(timeoutSec === undefined ? {} : { timeoutMs: timeoutSec * 1_000 }),
-    ...(tty === true ? { pty: { cols: process.stdout.columns, rows: process.stdout.rows } } : {}),
+    ...(tty === true ? { pty: terminalSize() } : {}),
   };
 }
 
@@ -136,12 +136,16 @@ async function forwardInput(execution: Execution, signal: AbortSignal): Promise<
   if (!signal.aborted) await execution.closeInput();
 }
 
+/** A terminal without a size, such as a container's, is as large as terminals used to be. */
+function terminalSize(): { cols: number; rows: number } {
+  return { cols: process.stdout.columns || 80, rows: process.stdout.rows || 24 };
+}
+
 /** Makes this terminal raw, and passes on its size. */
 function attachTerminal(execution: Execution): Disposable {
   const stdin = process.stdin as ReadStream;
   const resize = (): void => {
-    const { columns: cols, rows } = process.stdout;
-    void execution.resize({ cols, rows });
+    void execution.resize(terminalSize());
   };
   stdin.setRawMode(true);
   process.stdout.on("resize", resize);
