@@ -330,6 +330,30 @@ describe("looking", () => {
     expect(await text).toContain("said on the console");
   });
 
+  it("at what was done to it and how long each part took, also by the CLI", async () => {
+    const { status, body } = await json("GET", "operations");
+    expect(status).toBe(200);
+    expect(body[0]).toMatchObject({ operation: "create", incarnation: 1 });
+    expect(body[0].stages.map(({ name }: { name: string }) => name)).toEqual(
+      expect.arrayContaining(["slot", "disk", "restore", "hook"]),
+    );
+    const shown = await platform.wrenn(["sandbox", "operations", id]);
+    expect(shown.stdout.toString()).toMatch(/^STARTED.*\n\S+Z +create +[\d.]+ .*restore [\d.]+/);
+    const unknown = await platform.wrenn(["sandbox", "operations", "sb00000000000000000000"]);
+    expect({ code: unknown.code, stderr: unknown.stderr }).toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining("sb00000000000000000000"),
+    });
+  });
+
+  it("at its console from another machine, by the CLI", async () => {
+    const env = { WRENN_DIR: "/nonexistent", WRENN_API_URL: platform.url, WRENN_API_KEY: platform.apiKey };
+    const here = await platform.wrenn(["sandbox", "logs", id]);
+    const there = await platform.wrenn(["sandbox", "logs", id], { env });
+    expect(there.code).toBe(0);
+    expect(there.stdout.toString()).toBe(here.stdout.toString());
+  });
+
   it("is no activity", async () => {
     const { body: made } = await platform.request("POST", "/v1/sandboxes", { timeout_sec: 3 });
     const until = Date.now() + PATIENCE_MS;

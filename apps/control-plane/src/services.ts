@@ -26,7 +26,6 @@ import { Quotas } from "./quotas/quotas.ts";
 import { Housekeeper } from "./housekeeping/housekeeper.ts";
 import { IdempotencyStore } from "./idempotency/idempotency-store.ts";
 import { Reconciler } from "./reconciler/reconciler.ts";
-import { GuestHealth } from "./sandboxes/guest-health.ts";
 import { Lifecycle } from "./sandboxes/lifecycle.ts";
 import { Resolver } from "./sandboxes/resolver.ts";
 import { SandboxStore } from "./sandboxes/sandbox-store.ts";
@@ -57,7 +56,6 @@ export interface Services {
   quotas: Quotas;
   sandboxes: SandboxStore;
   templates: TemplateStore;
-  guestHealth: GuestHealth;
   resolver: Resolver;
   lifecycle: Lifecycle;
   snapshots: Snapshots;
@@ -92,7 +90,6 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
     const hostId = await hostStore.ensure(LOCAL_HOST, `unix:${config.agentSocket}`);
     const agent = new AgentClient({ socketPath: config.agentSocket, token: new AgentToken(config.agentTokenFile) });
     const sandboxes = new SandboxStore(database);
-    const guestHealth = new GuestHealth();
     const templates = new TemplateStore(database);
     const keys = new ApiKeyStore(database);
     const keyCache = new ApiKeyCache(keys);
@@ -150,12 +147,11 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
       quotas,
       sandboxes,
       templates,
-      guestHealth,
       resolver,
       lifecycle,
       snapshots: new Snapshots({ hostId, store: snapshotStore, templates, agent, lifecycle, log }),
       reconciler,
-      hosts: new HostMonitor({ hostId, agent, hosts: hostStore, templates, reconciler, guestHealth, log }),
+      hosts: new HostMonitor({ hostId, agent, hosts: hostStore, templates, reconciler, log }),
       idempotency: new IdempotencyStore(database),
       notifications,
       events: new EventStore(database),

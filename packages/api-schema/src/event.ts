@@ -1,10 +1,23 @@
 import { Type, type Static } from "typebox";
 import { LIMITS } from "./limits.ts";
-import { SandboxId, SANDBOX_STATUSES, SandboxStatus, type SandboxStatus as Status } from "./sandbox.ts";
+import {
+  SANDBOX_HEALTH,
+  SANDBOX_STATUSES,
+  SandboxHealth,
+  SandboxId,
+  SandboxStatus,
+  type SandboxHealth as Health,
+  type SandboxStatus as Status,
+} from "./sandbox.ts";
 
-/** Every kind of event: the status that a sandbox came to. */
-export const EVENT_TYPES = SANDBOX_STATUSES.map((status): `sandbox.${Status}` => `sandbox.${status}`);
-export const EventType = Type.Enum(EVENT_TYPES, { description: "`sandbox.` and the status that it came to." });
+/** Every kind of event: the status that a sandbox came to, or how the guest of a running one answers now. */
+export const EVENT_TYPES = [...SANDBOX_STATUSES, ...SANDBOX_HEALTH].map(
+  (what): `sandbox.${Status | Health}` => `sandbox.${what}`,
+);
+export const EventType = Type.Enum(EVENT_TYPES, {
+  description:
+    "`sandbox.` and the status that it came to; or `sandbox.unresponsive` when its guest answers no more, and `sandbox.busy` or `sandbox.responsive` when it stops being so.",
+});
 export type EventType = Static<typeof EventType>;
 
 /** One change of a sandbox: body of a webhook, `data` of a server-sent event, row of the list. */
@@ -21,6 +34,7 @@ export const Event = Type.Object(
       template: Type.String(),
       metadata: Type.Record(Type.String(), Type.String()),
       reason: Type.Optional(Type.String()),
+      health: Type.Optional(SandboxHealth),
     }),
   },
   { $id: "Event" },

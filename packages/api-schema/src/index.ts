@@ -10,6 +10,7 @@ export * from "./file.ts";
 export * from "./headers.ts";
 export * from "./health.ts";
 export * from "./limits.ts";
+export * from "./operation.ts";
 export * from "./quota.ts";
 export * from "./process.ts";
 export * from "./sandbox.ts";

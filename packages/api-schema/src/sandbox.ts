@@ -17,6 +17,15 @@ export const SANDBOX_STATUSES = [
 export const SandboxStatus = Type.Enum(SANDBOX_STATUSES, { $id: "SandboxStatus" });
 export type SandboxStatus = Static<typeof SandboxStatus>;
 
+/** Whether a running guest answers; a sandbox that does not run is `responsive`. */
+export const SANDBOX_HEALTH = ["responsive", "busy", "unresponsive"] as const;
+export const SandboxHealth = Type.Enum(SANDBOX_HEALTH, {
+  $id: "SandboxHealth",
+  description:
+    "Whether a running guest answers: `busy` does not, but its vCPUs are at work; `unresponsive` does neither.",
+});
+export type SandboxHealth = Static<typeof SandboxHealth>;
+
 export const OnTimeout = Type.Enum(["destroy", "pause"], {
   description: "What happens when the idle timeout or the end is reached.",
 });
@@ -75,12 +84,7 @@ export const Sandbox = Type.Object(
     last_active_at: Type.Optional(Timestamp("When it was last used.")),
     last_updated: Timestamp("When anything above last changed."),
     reason: Type.Optional(Type.String({ description: "Why the status is what it is." })),
-    health: Type.Optional(
-      Type.Enum(["responsive", "busy", "unresponsive"], {
-        description:
-          "Whether a running guest answers, when one sandbox is asked for: `busy` does not, but its vCPUs are at work; `unresponsive` does neither.",
-      }),
-    ),
+    health: Type.Optional(SandboxHealth),
   },
   { $id: "Sandbox" },
 );

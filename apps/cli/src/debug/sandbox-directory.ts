@@ -52,7 +52,7 @@ export async function readConsole(directory: string): Promise<Buffer> {
   return Buffer.concat(await Promise.all(halves.map((path) => readFile(path).catch(() => Buffer.alloc(0)))));
 }
 
-/** Bytes that a guest chose, as text that a terminal cannot be controlled with. */
-export function printable(bytes: Buffer): string {
-  return bytes.toString("utf8").replaceAll(/[^\P{C}\n\t]/gu, "");
+/** What a guest wrote, as text that a terminal cannot be controlled with. */
+export function printable(text: string | Buffer): string {
+  return text.toString().replaceAll(/[^\P{C}\n\t]/gu, "");
 }

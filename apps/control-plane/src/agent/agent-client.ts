@@ -42,6 +42,16 @@ export interface FileDownload {
   body: Readable;
 }
 
+/** One line of the agent's record of a sandbox (docs/reference/host-agent.md, "Byte streams"). */
+export interface AgentOperation {
+  operation: string;
+  incarnation: number;
+  startedAt: string;
+  durationMs: number;
+  stages: { name: string; startMs: number; durationMs: number; bytes: number; pages?: Record<string, number> }[];
+  error?: { code: string; message: string };
+}
+
 type Service = typeof hostagent.HostAgentService;
 
 export class AgentClient {
@@ -226,6 +236,12 @@ export class AgentClient {
   async readConsole(id: string, follow: boolean, options: AgentCallOptions): Promise<Readable> {
     const answer = await this.#request("GET", `/sandboxes/${id}/console?follow=${follow}`, {}, undefined, options);
     return answer.body;
+  }
+
+  /** What was done to a sandbox, oldest first. */
+  async listOperations(id: string, options: AgentCallOptions): Promise<AgentOperation[]> {
+    const { body } = await this.#request("GET", `/sandboxes/${id}/operations`, {}, undefined, options);
+    return (await body.json()) as AgentOperation[];
   }
 
   /** Opens a file for reading; answers when the first byte is about to come. */

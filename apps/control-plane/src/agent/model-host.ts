@@ -110,6 +110,11 @@ export class ModelHost {
     );
   }
 
+  /** How the guest of a running sandbox answers changes. */
+  sayHealth(id: string, health: hostagent.Health): void {
+    this.#change(id, SandboxState.RUNNING, (sandbox) => Object.assign(sandbox, { health }));
+  }
+
   #change(id: string, from: hostagent.SandboxState, change: (sandbox: hostagent.Sandbox) => void): void {
     const sandbox = this.sandboxes.get(id);
     if (sandbox?.state !== from) return;

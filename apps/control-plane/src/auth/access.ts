@@ -70,6 +70,7 @@ export const ACCESS: Readonly<Record<string, Access>> = {
 
   "GET /v1/sandboxes/:id/metrics": { scope: "sandboxes:read" },
   "GET /v1/sandboxes/:id/logs": { scope: "sandboxes:read" },
+  "GET /v1/sandboxes/:id/operations": { scope: "sandboxes:read" },
   "GET /v1/sandboxes/:id/processes": { scope: "sandboxes:read" },
   "POST /v1/sandboxes/:id/files/read": { scope: "sandboxes:read" },
   "POST /v1/sandboxes/:id/files/stream/read": { scope: "sandboxes:read" },

@@ -10,6 +10,7 @@ import * as snapshotTemplates from "./migrations/0002-snapshot-templates.ts";
 import * as accounts from "./migrations/0003-accounts.ts";
 import * as events from "./migrations/0004-events.ts";
 import * as keyChanges from "./migrations/0005-key-changes.ts";
+import * as health from "./migrations/0006-health.ts";
 
 /** In order; a name that was released never changes. */
 const MIGRATIONS = {
@@ -18,6 +19,7 @@ const MIGRATIONS = {
   "0003-accounts": accounts,
   "0004-events": events,
   "0005-key-changes": keyChanges,
+  "0006-health": health,
 };
 
 /** Their names, in order. */

@@ -3,7 +3,7 @@
  * `migrations/`; docs/reference/database.md describes every table.
  */
 import type { ColumnType, Generated, Insertable, JSONColumnType, Selectable } from "kysely";
-import type { Event, EventType, Role } from "@wrenn/api-schema";
+import type { Event, EventType, Role, SandboxHealth } from "@wrenn/api-schema";
 import type { SandboxState } from "../sandboxes/state.ts";
 
 /** RFC 3339, UTC, microseconds. */
@@ -176,6 +176,7 @@ interface SandboxTable {
   incarnation: number;
   resumable: Generated<boolean>;
   reason: string | null;
+  health: Generated<SandboxHealth>;
   vcpus: number;
   memory_mib: number;
   disk_mib: number;

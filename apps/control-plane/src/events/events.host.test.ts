@@ -7,7 +7,8 @@ import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import type { Event } from "@wrenn/api-schema";
+import type { Event, Sandbox } from "@wrenn/api-schema";
+import { hostagent } from "@wrenn/protocol";
 import { TestServer } from "../database/test-database.ts";
 import { startTestAppWithHost } from "../test-app.ts";
 
@@ -82,6 +83,38 @@ class Follower {
 }
 
 describe("events", () => {
+  it("tell that a guest answers no more and when it does again, and lists show it", async () => {
+    const { Health } = hostagent;
+    const id = await create();
+    const follower = new Follower(`?sandbox_id=${id}`);
+    await delay(200);
+    const listed = async () =>
+      ((await api("GET", "sandboxes")).body as Sandbox[]).find((sandbox) => sandbox.id === id)?.health;
+    expect(await listed()).toBe("responsive");
+    test.host.sayHealth(id, Health.BUSY); // nothing to tell, but it shows
+    await vi.waitUntil(async () => (await listed()) === "busy", { timeout: PATIENCE_MS });
+    test.host.sayHealth(id, Health.UNRESPONSIVE);
+    await follower.until(1);
+    expect(await listed()).toBe("unresponsive");
+    test.host.sayHealth(id, Health.RESPONSIVE);
+    await follower.until(2);
+    test.host.sayHealth(id, Health.UNRESPONSIVE);
+    await follower.until(3);
+    await api("POST", `sandboxes/${id}/pause`);
+    await follower.until(5);
+    expect(follower.events.map(({ type, data }) => [type, data.health, data.previous_status])).toEqual([
+      ["sandbox.unresponsive", "unresponsive", undefined],
+      ["sandbox.responsive", "responsive", undefined],
+      ["sandbox.unresponsive", "unresponsive", undefined],
+      ["sandbox.pausing", undefined, "running"],
+      ["sandbox.paused", undefined, "pausing"],
+    ]);
+    expect(await listed()).toBeUndefined();
+    await follower.leave();
+    const { body: resumed } = await api("POST", `sandboxes/${id}/resume`);
+    expect(resumed.health).toBe("responsive");
+  });
+
   it("come with the change or not at all", async () => {
     const id = await create();
     const { database } = test.services;

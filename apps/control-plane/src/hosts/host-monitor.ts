@@ -7,7 +7,6 @@ import type { FastifyBaseLogger } from "fastify";
 import type { AgentClient } from "../agent/agent-client.ts";
 import type { Reconciler } from "../reconciler/reconciler.ts";
 import { observe } from "../sandboxes/observed.ts";
-import type { GuestHealth } from "../sandboxes/guest-health.ts";
 import type { HostSize } from "../sandboxes/limits.ts";
 import type { TemplateStore } from "../templates/template-store.ts";
 import type { HostStore } from "./host-store.ts";
@@ -23,7 +22,6 @@ export interface HostMonitorOptions {
   hosts: HostStore;
   templates: TemplateStore;
   reconciler: Reconciler;
-  guestHealth: GuestHealth;
   log: FastifyBaseLogger;
 }
 
@@ -58,7 +56,7 @@ export class HostMonitor {
   }
 
   async #follow(): Promise<void> {
-    const { guestHealth, hostId, hosts, log } = this.#options;
+    const { hostId, hosts, log } = this.#options;
     const { signal } = this.#stop;
     let retryMs = FIRST_RETRY_MS;
     while (!signal.aborted) {
@@ -69,7 +67,6 @@ export class HostMonitor {
         if (signal.aborted) return;
         log.warn({ err: error, retryMs }, "cannot follow the host agent");
       }
-      guestHealth.replace([]);
       await hosts
         .recordUnreachable(hostId)
         .catch((error: unknown) => log.warn({ err: error }, "cannot record that the host is unreachable"));
@@ -79,7 +76,7 @@ export class HostMonitor {
   }
 
   async #watch(signal: AbortSignal, connected: () => void): Promise<void> {
-    const { agent, guestHealth, log, reconciler } = this.#options;
+    const { agent, log, reconciler } = this.#options;
     for await (const { event } of agent.watchSandboxes(signal)) {
       if (event.case === "ready") {
         await this.#connect();
@@ -87,7 +84,6 @@ export class HostMonitor {
         log.info("connected to the host agent");
         reconciler.all();
       } else if (event.case === "changed") {
-        guestHealth.note(event.value);
         const observed = observe(event.value);
         if (observed !== undefined) reconciler.hint(observed);
       }
@@ -95,7 +91,7 @@ export class HostMonitor {
   }
 
   async #connect(): Promise<void> {
-    const { agent, guestHealth, hostId, hosts, templates } = this.#options;
+    const { agent, hostId, hosts, templates } = this.#options;
     const host = await agent.getHost({ signal: this.#stop.signal });
     const facts = {
       version: host.version,
@@ -105,7 +101,6 @@ export class HostMonitor {
       vcpus: host.vcpus,
       memoryMib: Number(host.memoryTotalMib),
     };
-    guestHealth.replace(await agent.listSandboxes({ signal: this.#stop.signal })); // changes since come behind it
     this.#size = { vcpus: facts.vcpus, memoryMib: facts.memoryMib };
     await hosts.recordOnline(hostId, facts);
     await templates.upsertBuiltin(

@@ -25,6 +25,7 @@ function host(state: SandboxState, incarnation = 2, overrides: Partial<ObservedS
     state,
     reason: undefined,
     resumable: state === "paused",
+    health: "responsive",
     idleTimeoutSec: 300,
     endAtMs: undefined,
     lastActiveAt: undefined,

@@ -1,12 +1,13 @@
-/** What a sandbox does: its use of the machine, its console, its processes. Looking is no activity. */
+/** What a sandbox does: its use of the machine, its console, its processes; and what was done to it. Looking is no activity. */
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { Type } from "typebox";
-import { GuestProcessInfo, LogsQuery, SandboxMetrics, SandboxParams } from "@wrenn/api-schema";
+import { GuestProcessInfo, LogsQuery, Operation, SandboxMetrics, SandboxParams } from "@wrenn/api-schema";
 import { goneSignal } from "../http/gone-signal.ts";
 import { sendHeadersAtOnce } from "../http/headers-at-once.ts";
 import type { Services } from "../services.ts";
 import { findSandbox, requireRunning } from "./find.ts";
+import { operationViewOf } from "./operation-view.ts";
 
 export const observationRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (app, { services }) => {
   const { agent, sandboxes } = services;
@@ -45,6 +46,17 @@ export const observationRoutes: FastifyPluginAsyncTypebox<{ services: Services }
         .headers({ "cache-control": "no-store", "x-accel-buffering": "no" })
         .type("text/plain; charset=utf-8")
         .send(console);
+    },
+  );
+
+  app.get(
+    "/sandboxes/:id/operations",
+    { schema: { params: SandboxParams, response: { 200: Type.Array(Operation) } } },
+    async (request) => {
+      const row = await findSandbox(sandboxes, request);
+      if (row.state === "gone") return []; // its records went with it
+      const records = await agent.listOperations(row.id, { requestId: request.id });
+      return records.map((record) => operationViewOf(record));
     },
   );
 

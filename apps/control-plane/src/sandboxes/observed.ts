@@ -1,5 +1,6 @@
 /** A sandbox as its host sees it, in the control plane's own words. */
 import { timestampDate } from "@bufbuild/protobuf/wkt";
+import type { SandboxHealth } from "@wrenn/api-schema";
 import { hostagent } from "@wrenn/protocol";
 import type { SandboxState } from "./state.ts";
 
@@ -9,6 +10,7 @@ export interface ObservedSandbox {
   state: SandboxState;
   reason: string | undefined;
   resumable: boolean;
+  health: SandboxHealth;
   idleTimeoutSec: number;
   /** Unix milliseconds; undefined when it has no end. */
   endAtMs: number | undefined;
@@ -28,6 +30,13 @@ const STATES: Readonly<Record<hostagent.SandboxState, SandboxState | undefined>>
   [hostagent.SandboxState.GONE]: "gone",
 };
 
+const HEALTH: Readonly<Record<hostagent.Health, SandboxHealth>> = {
+  [hostagent.Health.UNSPECIFIED]: "responsive",
+  [hostagent.Health.RESPONSIVE]: "responsive",
+  [hostagent.Health.BUSY]: "busy",
+  [hostagent.Health.UNRESPONSIVE]: "unresponsive",
+};
+
 /** Undefined for a state that this release does not know. */
 export function observe(sandbox: hostagent.Sandbox): ObservedSandbox | undefined {
   const state = STATES[sandbox.state];
@@ -39,6 +48,7 @@ export function observe(sandbox: hostagent.Sandbox): ObservedSandbox | undefined
     state,
     reason: sandbox.reason === "" ? undefined : sandbox.reason,
     resumable: sandbox.resumable,
+    health: HEALTH[sandbox.health],
     idleTimeoutSec: deadline?.idleTimeoutSec ?? 0,
     endAtMs: deadline?.endAt === undefined ? undefined : timestampDate(deadline.endAt).getTime(),
     lastActiveAt: sandbox.lastActiveAt === undefined ? undefined : timestampDate(sandbox.lastActiveAt).toISOString(),

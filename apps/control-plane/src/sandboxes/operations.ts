@@ -46,7 +46,7 @@ export const sandboxOperations: Operations = {
       200: {
         description: "A page of sandboxes.",
         headers: { [NEXT_CURSOR_HEADER]: "Cursor of the next page, while more follows." },
-        example: [SANDBOX_EXAMPLE],
+        example: [{ ...SANDBOX_EXAMPLE, health: "responsive" }],
       },
     },
   },
@@ -55,7 +55,12 @@ export const sandboxOperations: Operations = {
     tag: "Sandboxes",
     summary: "Describe a sandbox",
     request: { params },
-    answers: { 200: { description: "The sandbox, in whatever status it is.", example: SANDBOX_EXAMPLE } },
+    answers: {
+      200: {
+        description: "The sandbox, in whatever status it is.",
+        example: { ...SANDBOX_EXAMPLE, health: "responsive" },
+      },
+    },
   },
   "DELETE /v1/sandboxes/:id": {
     id: "destroySandbox",
@@ -140,6 +145,33 @@ export const sandboxOperations: Operations = {
     usesHost: true,
     request: { params },
     answers: { 200: { description: "The console.", contentType: "text/plain" } },
+  },
+  "GET /v1/sandboxes/:id/operations": {
+    id: "listSandboxOperations",
+    tag: "Metrics",
+    summary: "Tell what was done to a sandbox",
+    description:
+      "Creates, pauses, resumes and so on with the stages that each went through, oldest first. The host keeps the newest few hundred; they go with the sandbox. Looking is no activity.",
+    usesHost: true,
+    request: { params },
+    answers: {
+      200: {
+        description: "The operations.",
+        example: [
+          {
+            operation: "create",
+            incarnation: 1,
+            started_at: "2026-11-01T12:00:00.000Z",
+            duration_ms: 312.4,
+            stages: [
+              { name: "slot", start_ms: 4.1, duration_ms: 2.3, bytes: 0 },
+              { name: "restore", start_ms: 6.6, duration_ms: 98.2, bytes: 0 },
+              { name: "hook", start_ms: 105.3, duration_ms: 204.7, bytes: 0 },
+            ],
+          },
+        ],
+      },
+    },
   },
   "GET /v1/sandboxes/:id/processes": {
     id: "listProcesses",

@@ -58,6 +58,8 @@ export class Resolver {
     ageMs: number,
     goneReason?: string,
   ): Promise<string> {
+    if (observed !== undefined && observed.health !== row.health && runsAs(row, observed))
+      await this.#store.recordHealth(row, observed.health);
     const decision = decide(row, observed, ageMs, this.#settledAgeMs);
     if (decision.do !== "nothing") this.#onCorrection(decision.do);
     switch (decision.do) {
@@ -125,4 +127,9 @@ export class Resolver {
       throw error;
     }
   }
+}
+
+/** Whether row and host mean the same run of a guest. */
+function runsAs(row: SandboxRow, observed: ObservedSandbox): boolean {
+  return row.state === "running" && observed.state === "running" && row.incarnation === observed.incarnation;
 }

@@ -26,10 +26,10 @@ import { findSandbox, requireRunning } from "./find.ts";
 import { checkEnvs, checkResources, withLockedResources } from "./limits.ts";
 import type { SandboxStore } from "./sandbox-store.ts";
 import type { SandboxState } from "./state.ts";
-import { viewOf, withHealth } from "./view.ts";
+import { viewOf } from "./view.ts";
 
 export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = async (app, { services }) => {
-  const { agent, guestHealth, hosts, lifecycle, sandboxes, templates } = services;
+  const { agent, hosts, lifecycle, sandboxes, templates } = services;
 
   app.post(
     "/sandboxes",
@@ -75,8 +75,7 @@ export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = 
   );
 
   app.get("/sandboxes/:id", { schema: { params: SandboxParams, response: { 200: Sandbox } } }, async (request) => {
-    const row = await findSandbox(sandboxes, request);
-    return withHealth(viewOf(row), guestHealth.of(row));
+    return viewOf(await findSandbox(sandboxes, request));
   });
 
   app.delete("/sandboxes/:id", { schema: { params: SandboxParams } }, async (request, reply) => {

@@ -3,6 +3,7 @@
  * state is a compare-and-set.
  */
 import { sql } from "kysely";
+import type { SandboxHealth } from "@wrenn/api-schema";
 import type { Database } from "../database/connect.ts";
 import { fromDatabase } from "../database/errors.ts";
 import type { NewSandboxRow, SandboxRow } from "../database/tables.ts";
@@ -138,6 +139,7 @@ export class SandboxStore {
       .set((column) => ({
         state: to,
         reason: reason ?? null,
+        health: "responsive",
         updated_at: sql<string>`clock_timestamp()`,
         ...(incarnation === undefined ? {} : { incarnation }),
         ...(resumable === undefined ? {} : { resumable }),
@@ -209,6 +211,19 @@ export class SandboxStore {
       .where("state", "=", "running")
       .returningAll()
       .executeTakeFirst()
+      .catch(rethrow);
+  }
+
+  /** Notes how a running guest answers. It is extra: neither `updated_at` nor a decision depends on it. */
+  async recordHealth({ id, incarnation }: SandboxRow, health: SandboxHealth): Promise<void> {
+    await this.#database
+      .updateTable("sandboxes")
+      .set({ health })
+      .where("id", "=", id)
+      .where("incarnation", "=", incarnation)
+      .where("state", "=", "running")
+      .where("health", "<>", health)
+      .execute()
       .catch(rethrow);
   }
 

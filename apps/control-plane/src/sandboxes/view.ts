@@ -20,10 +20,6 @@ export function viewOf(row: SandboxRow): Sandbox {
     ...(row.last_active_at === null ? {} : { last_active_at: row.last_active_at }),
     last_updated: row.updated_at,
     ...(row.reason === null ? {} : { reason: row.reason }),
+    ...(row.state === "running" ? { health: row.health } : {}),
   };
-}
-
-/** A sandbox with what its host says of its guest, as far as the host says it. */
-export function withHealth(view: Sandbox, health: Sandbox["health"]): Sandbox {
-  return health === undefined ? view : { ...view, health };
 }

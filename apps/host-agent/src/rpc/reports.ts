@@ -1,14 +1,11 @@
-/**
- * What people read, as plain HTTP: `GET /metrics` of the host, `GET /sandboxes/{id}/console` and
- * `GET /sandboxes/{id}/operations` of a sandbox.
- */
+/** What people read, as plain HTTP: `GET /metrics` of the host, `GET /sandboxes/{id}/operations` of a sandbox. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { SandboxManager } from "../sandbox/manager.ts";
 import { sendError } from "./byte-streams.ts";
 import { checkedId } from "./messages.ts";
 
-const ROUTE = /^\/sandboxes\/([^/]+)\/(console|operations)$/;
+const ROUTE = /^\/sandboxes\/([^/]+)\/operations$/;
 
 /** Handles the request when it is for a report; false when it is for somebody else. */
 export async function handleReportRequest(
@@ -18,12 +15,10 @@ export async function handleReportRequest(
   response: ServerResponse,
 ): Promise<boolean> {
   const { pathname } = new URL(request.url ?? "/", "http://agent");
-  const [, id, report] = ROUTE.exec(pathname) ?? [];
+  const [, id] = ROUTE.exec(pathname) ?? [];
   if (request.method !== "GET" || (pathname !== "/metrics" && id === undefined)) return false;
   try {
     if (id === undefined) await sendMetrics(metrics, response);
-    else if (report === "console")
-      send(response, "application/octet-stream", await manager.console(checkedId(decodeURIComponent(id))));
     else {
       const operations = await manager.operations(checkedId(decodeURIComponent(id)));
       send(response, "application/json", JSON.stringify(operations));

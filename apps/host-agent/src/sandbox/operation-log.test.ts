@@ -17,7 +17,7 @@ const operation = (incarnation: number): Operation => ({
   incarnation,
   startedAt: new Date(0).toISOString(),
   durationMs: 1.5,
-  stages: [{ name: "freeze", durationMs: 1.5, bytes: 0 }],
+  stages: [{ name: "freeze", startMs: 0, durationMs: 1.5, bytes: 0 }],
 });
 
 describe("OperationLog", () => {

@@ -40,9 +40,10 @@ export class OperationLog {
     });
   }
 
-  /** Oldest first. */
+  /** Oldest first, with what is being appended now. */
   async read(directory: string): Promise<Operation[]> {
-    const text = await readFile(pathOf(directory), "utf8").catch(() => "");
+    const path = pathOf(directory);
+    const text = await this.#mutex.run(path, undefined, () => readFile(path, "utf8").catch(() => ""));
     return text.split("\n").flatMap((line) => parse(line));
   }
 }

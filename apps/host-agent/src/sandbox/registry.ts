@@ -111,11 +111,11 @@ export class Registry {
   /** Logs an operation that has ended, and keeps its record. */
   logOperation(operation: string, { id, incarnation }: SandboxRecord, stages: Stages, thrown?: unknown): void {
     const { log, records } = this.options;
-    const durationMs = Math.round(stages.list.reduce((sum, stage) => sum + stage.durationMs, 0) * 100) / 100;
+    const { durationMs } = stages;
     const facts = { operation, incarnation, durationMs, stages: stages.list };
     if (thrown === undefined) log.info({ ...facts, id });
     else log.error({ ...facts, id, err: thrown });
-    const startedAt = new Date(Date.now() - durationMs).toISOString();
+    const startedAt = stages.startedAt.toISOString();
     const error = thrown === undefined ? undefined : WrennError.from(thrown);
     const ended = {
       ...facts,

@@ -21,9 +21,9 @@ export const listCommand = defineCommand<{ status?: string; quiet?: boolean }>({
     }
     output.result(sandboxes, () => {
       if (sandboxes.length === 0) return "No sandboxes";
-      const rows = sandboxes.map(({ id, status, template, vcpus, memory_mb, created_at }) => [
+      const rows = sandboxes.map(({ id, status, health, template, vcpus, memory_mb, created_at }) => [
         id,
-        status,
+        health === "unresponsive" ? `${status}, ${health}` : status,
         template,
         String(vcpus),
         `${memory_mb} MiB`,
