@@ -1,7 +1,9 @@
 /**
  * The floor of a create: QEMU restored from a golden snapshot by a bare script, as root, without shim, records, users or
- * limits, ending with the answer to `POST /init`. Namespace and overlay are made before.
+ * limits, ending with the answer to `POST /init`, which asks the guest for as much as the agent does. Namespace and overlay
+ * are made before.
  */
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { access, readFile } from "node:fs/promises";
 import { connect } from "node:net";
@@ -45,7 +47,17 @@ export async function bareRestore(
   const answer = await fetch(`http://${address}:${PORT}/init`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ timestamp: new Date().toISOString() }),
+    body: JSON.stringify({
+      timestamp: new Date().toISOString(),
+      entropy: randomBytes(64).toString("base64"),
+      hostname: spec.name,
+      machineId: randomBytes(16).toString("hex"),
+      accessToken: randomBytes(16).toString("hex"),
+      envVars: {},
+      sandboxId: spec.name,
+      templateId: spec.name,
+      lifecycleID: spec.name,
+    }),
   });
   if (!answer.ok) throw new Error(`POST /init: ${answer.status} ${await answer.text()}`);
   return {

@@ -2,21 +2,24 @@
  * What the host agent adds to the work itself: every figure beside a floor in the same run, the two taking turns.
  * `node bench/host/main.ts [runs]`, as root; prints a table for docs/benchmarks.md. Definitions: bench/host/README.md.
  */
-import { mkdir, mkdtemp, open, readFile } from "node:fs/promises";
+import { mkdtemp, open, readFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { remove, run } from "@wrenn/effects";
 import { GuestAgent } from "../../apps/host-agent/src/envd/guest-agent.ts";
 import { runInGuest } from "../../apps/host-agent/src/envd/run-in-guest.ts";
 import { GUEST_MAC_ADDRESS } from "../../apps/host-agent/src/network/network.ts";
-import { startTestHost } from "../../apps/host-agent/src/testing/host-fixture.ts";
+import { startTestHost, type TestHost } from "../../apps/host-agent/src/testing/host-fixture.ts";
 import { readCpuModel } from "../../apps/host-agent/src/vmm/acceleration.ts";
+import type { MachineShape } from "../../apps/host-agent/src/vmm/vmm.ts";
 import { readProcessUsage } from "../../apps/host-agent/src/vmm/process-usage.ts";
 import { startPlatform } from "../../tests/first-light/platform.ts";
 import { bareRestore, goldenFiles } from "./bare-restore.ts";
 
 const RUNS = Number(process.argv[2] ?? 20);
 const AT_ONCE = 20;
+/** As a platform has unless told. */
+const READY_SLOTS = 8;
 const MIB = 1024 * 1024;
 const signal = (): AbortSignal => AbortSignal.timeout(600_000);
 
@@ -37,19 +40,51 @@ function row(what: string, values: readonly number[], floor: readonly number[] |
   );
 }
 
-const host = await startTestHost();
+/** A bare restore of the golden snapshot, in a namespace and on an overlay that are made before the clock runs. */
+async function prepareBare(
+  host: TestHost,
+  golden: ReturnType<typeof goldenFiles>,
+  shape: MachineShape,
+  scratch: string,
+) {
+  const slot = await host.network.acquire("bench", signal());
+  const directory = await mkdtemp(join(scratch, "bare-"));
+  const diskPath = join(directory, "disk.qcow2");
+  await run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", golden.disk, diskPath]);
+  const spec = {
+    name: "bench",
+    directory,
+    supervisionDirectory: directory,
+    networkNamespace: slot.namespacePath,
+    tapName: slot.tapName,
+    macAddress: GUEST_MAC_ADDRESS,
+    uid: 0,
+    diskPath,
+    diskBackingPaths: [],
+    diskDirectory: directory,
+    shape,
+    memory: { image: golden.memory, layers: { header: "", builds: {} } },
+    statePath: golden.state,
+  };
+  const qemu = {
+    program: "/usr/bin/qemu-system-x86_64",
+    accelerator: host.vmm.accelerator,
+    tscKhz: Number(host.vmm.compatibility["tscKhz"] ?? 0),
+  };
+  return {
+    start: async () => await bareRestore(qemu, spec, slot.namespaceName, slot.hostAddress),
+    release: async () => await host.network.release(slot),
+  };
+}
+
+const host = await startTestHost({ readySlots: READY_SLOTS });
+const scratch = await mkdtemp("/tmp/wrenn-bench-");
 try {
   const first = await host.manager.create(host.request());
   const { goldenKey = "", resources } = first.sandbox;
   await host.manager.destroy(first.sandbox.id, 0);
   const golden = goldenFiles(join(host.stateDirectory, "golden", goldenKey));
-  const { compatibility } = host.vmm;
-  const qemu = {
-    program: "/usr/bin/qemu-system-x86_64",
-    accelerator: host.vmm.accelerator,
-    tscKhz: Number(compatibility["tscKhz"] ?? 0),
-  };
-  const scratch = await mkdtemp("/tmp/wrenn-bench-");
+  const bareRun = async () => await prepareBare(host, golden, resources, scratch);
 
   const creates: number[] = [];
   const resumes: number[] = [];
@@ -57,12 +92,19 @@ try {
   const writes: number[] = [];
   const network: number[] = [];
   const bare: number[] = [];
-  const privateMib: number[] = [];
-  const bareMib: number[] = [];
+  const anonymous = { ours: [] as number[], floor: [] as number[] };
+  const priv = { ours: [] as number[], floor: [] as number[] };
+  const weigh = async (pid: number, of: "ours" | "floor"): Promise<void> => {
+    const usage = await readProcessUsage(pid);
+    anonymous[of].push((usage?.anonymousBytes ?? 0) / MIB);
+    priv[of].push((usage?.privateBytes ?? 0) / MIB);
+  };
+  const stageTimes = new Map<string, number[]>();
   for (let n = 0; n < RUNS; n++) {
     const { sandbox, stages } = await timed(() => host.manager.create(host.request()), creates);
     network.push(stages.find(({ name }) => name === "slot")?.durationMs ?? 0);
-    privateMib.push(((await readProcessUsage(host.manager.running()[0]?.pid ?? 0))?.anonymousBytes ?? 0) / MIB);
+    for (const { name, durationMs } of stages) stageTimes.set(name, [...(stageTimes.get(name) ?? []), durationMs]);
+    await weigh(host.manager.running()[0]?.pid ?? 0, "ours");
     const paused = await timed(() => host.manager.pause(sandbox.id, 1), pauses);
     const bytes = paused.stages.reduce((sum, stage) => sum + stage.bytes, 0);
     await timed(async () => {
@@ -74,46 +116,46 @@ try {
     await timed(() => host.manager.resume(sandbox.id, 2, undefined), resumes);
     await host.manager.destroy(sandbox.id, 0);
 
-    const slot = await host.network.acquire("bench", signal());
-    const directory = join(scratch, `run${n}`);
-    await mkdir(directory);
-    const diskPath = join(directory, "disk.qcow2");
-    await run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", golden.disk, diskPath]);
-    const spec = {
-      name: "bench",
-      directory,
-      supervisionDirectory: directory,
-      networkNamespace: slot.namespacePath,
-      tapName: slot.tapName,
-      macAddress: GUEST_MAC_ADDRESS,
-      uid: 0,
-      diskPath,
-      diskBackingPaths: [],
-      diskDirectory: directory,
-      shape: { vcpus: resources.vcpus, memoryMib: resources.memoryMib },
-      memory: { image: golden.memory, layers: { builds: {} } },
-      statePath: golden.state,
-    } as unknown as Parameters<typeof bareRestore>[1];
-    const vm = await timed(() => bareRestore(qemu, spec, slot.namespaceName, slot.hostAddress), bare);
-    bareMib.push(((await readProcessUsage(vm.pid))?.anonymousBytes ?? 0) / MIB);
+    const prepared = await bareRun();
+    const vm = await timed(() => prepared.start(), bare);
+    await weigh(vm.pid, "floor");
     await vm.stop();
-    await host.network.release(slot);
+    await prepared.release();
   }
-  await remove(scratch);
+
   const together: number[] = [];
   const many = await Promise.all(
     Array.from({ length: AT_ONCE }, () => timed(() => host.manager.create(host.request()), together)),
   );
   await Promise.all(many.map(({ sandbox }) => host.manager.destroy(sandbox.id, 0)));
+  const bareTogether: number[] = [];
+  const prepared = await Promise.all(Array.from({ length: AT_ONCE }, bareRun));
+  const vms = await Promise.all(prepared.map(({ start }) => timed(start, bareTogether)));
+  await Promise.all(vms.map((vm) => vm.stop()));
+  await Promise.all(prepared.map(({ release }) => release()));
 
-  row("create; floor: bare restore to POST /init", creates, bare);
+  row("create; floor: bare restore to `POST /init`", creates, bare);
   row(`create, ${AT_ONCE} at once; floor: one create`, together, creates);
+  row(`create, ${AT_ONCE} at once; floor: ${AT_ONCE} bare restores at once`, together, bareTogether);
   row("resume; floor: bare restore of its golden snapshot", resumes, bare);
   row("pause; floor: writing as many bytes, with fsync", pauses, writes);
-  row("network slot, made within a create; floor: the create", network, creates);
-  row("anonymous memory (PSS); floor: bare restore", privateMib, bareMib, "MiB");
+  row("network slot, taken from the ready ones; floor: the create", network, creates);
+  row("anonymous memory (PSS); floor: bare restore", anonymous.ours, anonymous.floor, "MiB");
+  row("private memory of an idle clone; floor: bare restore", priv.ours, priv.floor, "MiB");
+  for (const [name, values] of stageTimes) row(`stage of create: ${name}`, values, undefined);
 } finally {
+  await remove(scratch);
   await host.stop();
+}
+
+const emptyPool = await startTestHost();
+try {
+  const made: number[] = [];
+  for (let n = 0; n < RUNS; n++)
+    await emptyPool.network.release(await timed(() => emptyPool.network.acquire("bench", signal()), made));
+  row("network slot, made when none is ready", made, undefined);
+} finally {
+  await emptyPool.stop();
 }
 
 const platform = await startPlatform({ WRENN_SLOT_FIRST: "26000" });

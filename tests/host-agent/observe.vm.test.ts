@@ -1,6 +1,6 @@
 /** What an operator can see of a host: metrics, operations, consoles, and a bundle for a maintainer. */
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -127,6 +127,10 @@ describe("an orderly stop", () => {
     expect((await host.client.listSandboxes()).map((sandbox) => sandbox.id).toSorted()).toEqual(
       [kept.id, id].toSorted(),
     );
+    await writeFile(join(host.directory, "run/on-exit"), "keep"); // wrenn down --on-exit keep
+    await host.end();
+    await host.start({ WRENN_ON_EXIT: "destroy" });
+    expect(await host.client.listSandboxes()).toHaveLength(2);
     await host.end();
     await host.start();
     expect(await host.client.listSandboxes()).toEqual([]);

@@ -130,6 +130,11 @@ describe("without a platform", () => {
   it("down is harmless, down --destroy cannot destroy", async () => {
     expect(await wrenn(["down"])).toMatchObject({ code: 0, stdout: "The platform does not run\n" });
     expect((await wrenn(["down", "--destroy"])).code).toBe(4);
+    expect((await wrenn(["down", "--on-exit", "destroy"])).code).toBe(4);
+    expect(await wrenn(["down", "--on-exit", "forget"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("keep or destroy") as string,
+    });
   });
 
   it("logs names what there is", async () => {

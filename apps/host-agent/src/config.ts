@@ -14,7 +14,7 @@ const definition = defineConfig({
   WRENN_UPLINK: Type.Optional(Type.String()),
   WRENN_SLOT_FIRST: Type.Integer({ default: 1, minimum: 1, maximum: 32767 }),
   WRENN_SLOT_COUNT: Type.Integer({ default: 4096, minimum: 1, maximum: 32767 }),
-  WRENN_SLOT_READY: Type.Integer({ default: 2, minimum: 0, maximum: 64 }),
+  WRENN_SLOT_READY: Type.Integer({ default: 8, minimum: 0, maximum: 64 }),
   // Far above what useradd and user namespaces hand out by default.
   WRENN_UID_FIRST: Type.Integer({ default: 2_000_000, minimum: 65_536, maximum: 2_000_000_000 }),
   // Golden snapshots are rebuilt in seconds; this keeps some ten of them.

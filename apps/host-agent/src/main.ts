@@ -16,6 +16,7 @@ import { startMetricsServer } from "./metrics/metrics-server.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { createNetworkPool } from "./network/pool.ts";
 import { discoverResolvers } from "./network/resolvers.ts";
+import { forgetOnExit, readOnExit } from "./on-exit.ts";
 import { openPager } from "./pager/open-pager.ts";
 import { hostService } from "./rpc/host-service.ts";
 import { logContext } from "./request-context.ts";
@@ -91,6 +92,7 @@ async function main(): Promise<void> {
       threads: config.WRENN_THREADS_RESERVED,
     },
   });
+  await forgetOnExit(stateDirectory);
   const reaper = new Reaper(manager, log);
   reaper.start();
   await mkdir(dirname(config.socketPath), { recursive: true, mode: 0o700 });
@@ -114,7 +116,7 @@ async function main(): Promise<void> {
   metricsServer?.close().closeAllConnections();
   server.close();
   server.closeIdleConnections();
-  if (config.WRENN_ON_EXIT === "destroy") {
+  if ((await readOnExit(stateDirectory, config.WRENN_ON_EXIT)) === "destroy") {
     const all = manager.list().map(({ id }) => manager.destroy(id, 0, "the host agent was stopped"));
     for (const result of await Promise.allSettled(all))
       if (result.status === "rejected") log.error({ operation: "stopping", err: result.reason });

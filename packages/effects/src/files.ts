@@ -23,19 +23,40 @@ export async function flush(path: string, name = "flush"): Promise<void> {
   }
 }
 
+/** Bytes that wait beside the file that they are to replace. */
+export interface StagedFile {
+  /** Replaces the file: readers see the old bytes or the new ones, also after a crash. The name is not flushed. */
+  commit(): Promise<void>;
+  /** Removes the bytes; harmless after `commit`. */
+  discard(): Promise<void>;
+}
+
+export interface WriteOptions {
+  mode?: number;
+  name?: string;
+}
+
 /**
- * Replaces `path` by `data`: readers see the old bytes or the new ones, also after a crash.
- * `durable: false` leaves out the flushes: enough against the death of processes, and right only for
- * records of things that a power cut ends as well.
+ * Writes `data` beside `path`, to take its place later at the cost of a rename.
+ * @param options.durable false leaves out the flush, for what a power cut ends as well
  */
-export async function writeFileAtomic(
+export async function stageFile(
   path: string,
   data: string | Uint8Array,
-  options: { mode?: number; name?: string; durable?: boolean } = {},
-): Promise<void> {
+  options: WriteOptions & { durable?: boolean } = {},
+): Promise<StagedFile> {
   const { mode = 0o600, name = "write", durable = true } = options;
   const temporary = `${path}.${process.pid}.${crypto.randomUUID()}.tmp`;
-  try {
+  const discard = async (): Promise<void> => await fs.rm(temporary, { force: true });
+  const orDiscard = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      await discard();
+      throw error;
+    }
+  };
+  await orDiscard(async () => {
     failpoint(`${name}.create`);
     const handle = await fs.open(temporary, "wx", mode);
     try {
@@ -48,13 +69,31 @@ export async function writeFileAtomic(
     } finally {
       await handle.close();
     }
-    failpoint(`${name}.rename`);
-    await fs.rename(temporary, path);
-  } catch (error) {
-    await fs.rm(temporary, { force: true });
-    throw error;
-  }
-  if (durable) await flush(dirname(path), `${name}.parent`);
+  });
+  const commit = async (): Promise<void> =>
+    await orDiscard(async () => {
+      failpoint(`${name}.rename`);
+      await fs.rename(temporary, path);
+    });
+  return { commit, discard };
+}
+
+/**
+ * Replaces `path` by `data`: readers see the old bytes or the new ones, also after a crash.
+ * - `durable: true`: a power cut does not undo it.
+ * - `durable: "contents"`: a power cut may bring the old bytes back, whole; right where both mean the same.
+ * - `durable: false`: no flush; right only for records of things that a power cut ends as well, for it
+ *   may leave neither.
+ */
+export async function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array,
+  options: WriteOptions & { durable?: boolean | "contents" } = {},
+): Promise<void> {
+  const { name = "write", durable = true } = options;
+  const staged = await stageFile(path, data, { ...options, durable: durable !== false });
+  await staged.commit();
+  if (durable === true) await flush(dirname(path), `${name}.parent`);
 }
 
 /** Makes a directory visible under its final name: flushes it, renames, flushes the parent. */

@@ -9,7 +9,9 @@ export {
   remove,
   removeEmptyDirectory,
   rename,
+  stageFile,
   statIfExists,
   writeFileAtomic,
+  type StagedFile,
 } from "./files.ts";
 export { kill, run, start, type RunOptions, type RunResult } from "./processes.ts";

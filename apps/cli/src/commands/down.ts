@@ -1,31 +1,41 @@
 import type { CommandContext } from "../define-command.ts";
 import { defineCommand } from "../define-command.ts";
 import { WrennError } from "@wrenn/errors";
+import { chooseOnExit, parseOnExit, type OnExit } from "../platform/on-exit.ts";
 
 /** Sandboxes that are destroyed at once. */
 const PARALLEL = 8;
 
-export const downCommand = defineCommand<{ destroy?: boolean }>({
+export const downCommand = defineCommand<{ destroy?: boolean; onExit?: OnExit }>({
   name: "down",
   summary: "Stop the platform",
   description: [
-    "Stops the platform's processes. Sandboxes go on running, and the next start finds them again; --destroy ends them first. Harmless when the platform does not run.",
+    "Stops the platform's processes, which finish what is under way. Sandboxes go on running, and the next start finds them again, unless `wrenn up --on-exit destroy` or this command says otherwise. Harmless when the platform does not run.",
   ],
-  options: [{ flags: "--destroy", description: "destroy all sandboxes first, running and paused" }],
+  options: [
+    {
+      flags: "--on-exit <what>",
+      description: "keep or destroy all sandboxes, running and paused (default: what `wrenn up` was told, or keep)",
+      parse: parseOnExit,
+    },
+    { flags: "--destroy", description: "short for --on-exit destroy" },
+  ],
   examples: [
     ["wrenn down", "for an update: sandboxes go on meanwhile"],
-    ["wrenn down --destroy", "stop everything"],
+    ["wrenn down --on-exit destroy", "stop everything"],
   ],
   async run(context, _args, options) {
     const { layoutOf } = await import("../platform/layout.ts");
     const { readLiveRecord } = await import("../platform/supervisor-record.ts");
     const { stopPlatform } = await import("../platform/stop-platform.ts");
+    const { countStored } = await import("../debug/sandbox-directory.ts");
     const { requireRoot } = await import("../platform/require-root.ts");
     const { config, output, signal } = context;
+    const destroy = options.destroy === true || options.onExit === "destroy";
     const layout = layoutOf(config.stateDirectory);
     const record = await readLiveRecord(layout);
     if (record === undefined) {
-      if (options.destroy === true) {
+      if (destroy) {
         throw new WrennError("unavailable", "Cannot destroy sandboxes: the platform does not run", {
           hint: "Start it first: ./wrenn up --detach",
         });
@@ -34,44 +44,37 @@ export const downCommand = defineCommand<{ destroy?: boolean }>({
       return;
     }
     requireRoot("stop the platform");
-    const sandboxes = await listAll(context).catch((error: unknown) => {
-      if (options.destroy === true) throw error;
-      return undefined; // a platform that does not answer can be stopped all the same
-    });
-    const destroyed = options.destroy === true ? await destroyAll(context, sandboxes?.map(({ id }) => id) ?? []) : 0;
+    const before = await countStored(config);
+    if (destroy) await destroyAll(context);
+    // other teams' sandboxes are the host agent's to destroy
+    if (destroy || options.onExit !== undefined) await chooseOnExit(layout, destroy ? "destroy" : "keep");
     await stopPlatform(layout, signal);
-    const running = options.destroy === true ? 0 : sandboxes?.filter(({ status }) => status === "running").length;
-    output.result({ stopped: true, destroyed, running: running ?? null }, () =>
-      ["The platform is stopped", remainder(options.destroy === true, destroyed, running)].filter(Boolean).join("; "),
+    const left = await countStored(config);
+    const destroyed = before.all - left.all;
+    output.result({ stopped: true, destroyed, running: left.running }, () =>
+      ["The platform is stopped", ...remainder(destroyed, left.running)].join("; "),
     );
   },
 });
 
-function remainder(destroy: boolean, destroyed: number, running: number | undefined): string {
-  if (destroy) return `${count(destroyed)} destroyed`;
-  if (running === undefined) return "how many sandboxes go on is not known, for it did not answer";
-  return running === 0
-    ? ""
-    : `${count(running)} ${running === 1 ? "goes" : "go"} on running; wrenn up finds ${running === 1 ? "it" : "them"} again`;
+function remainder(destroyed: number, running: number): string[] {
+  const [goes, it] = running === 1 ? ["goes", "it"] : ["go", "them"];
+  return [
+    ...(destroyed === 0 ? [] : [`${count(destroyed)} destroyed`]),
+    ...(running === 0 ? [] : [`${count(running)} ${goes} on running; wrenn up finds ${it} again`]),
+  ];
 }
 
 function count(sandboxes: number): string {
   return `${sandboxes} ${sandboxes === 1 ? "sandbox" : "sandboxes"}`;
 }
 
-async function listAll({ connect, signal }: CommandContext): Promise<{ id: string; status: string }[]> {
+async function destroyAll({ connect, signal }: CommandContext): Promise<void> {
   const client = await connect();
-  return await Array.fromAsync(
-    client.list("listSandboxes", { signal: AbortSignal.any([signal, AbortSignal.timeout(20_000)]) }),
-  );
-}
-
-async function destroyAll({ connect, signal }: CommandContext, ids: readonly string[]): Promise<number> {
-  const client = await connect();
-  const rest = [...ids];
+  const listed = client.list("listSandboxes", { signal: AbortSignal.any([signal, AbortSignal.timeout(20_000)]) });
+  const rest = (await Array.fromAsync(listed)).map(({ id }) => id);
   const worker = async (): Promise<void> => {
     for (let id = rest.pop(); id !== undefined; id = rest.pop()) await client.destroySandbox(id, signal);
   };
   await Promise.all(Array.from({ length: PARALLEL }, worker));
-  return ids.length;
 }

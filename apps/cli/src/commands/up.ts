@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import type { CommandContext } from "../define-command.ts";
-import { WrennError } from "@wrenn/errors";
 import { defineCommand } from "../define-command.ts";
+import { parseOnExit, type OnExit } from "../platform/on-exit.ts";
 import type { SupervisorRecord } from "../platform/supervisor-record.ts";
 
-export const upCommand = defineCommand<{ detach?: boolean; onExit?: "keep" | "destroy" }>({
+export const upCommand = defineCommand<{ detach?: boolean; onExit?: OnExit }>({
   name: "up",
   summary: "Start the platform",
   description: [
@@ -32,11 +32,6 @@ export const upCommand = defineCommand<{ detach?: boolean; onExit?: "keep" | "de
     tell(context, record, started);
   },
 });
-
-function parseOnExit(text: string): "keep" | "destroy" {
-  if (text === "keep" || text === "destroy") return text;
-  throw new WrennError("invalid_request", `Cannot use --on-exit ${text}: keep or destroy`);
-}
 
 function tell({ output }: CommandContext, record: SupervisorRecord, started: boolean): void {
   output.result({ started, url: record.url, supervisor_pid: record.supervisor.pid }, () =>

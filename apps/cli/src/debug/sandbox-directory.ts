@@ -1,5 +1,5 @@
 /** What the host agent keeps of a sandbox on this machine (docs/reference/state-directory.md). */
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { WrennError } from "@wrenn/errors";
 import type { CliConfig } from "../config.ts";
@@ -9,6 +9,7 @@ export interface StoredRecord extends Record<string, unknown> {
   id: string;
   accessToken: string;
   envs: Record<string, string>;
+  state: string;
   slotIndex?: number;
 }
 
@@ -44,6 +45,18 @@ export async function readStoredSandbox({ stateDirectory }: CliConfig, id: strin
       hint: `Its host keeps it below ${stateDirectory}/sandboxes until it is destroyed`,
     });
   }
+}
+
+/** How many sandboxes this machine keeps, and how many of them run. */
+export async function countStored({ stateDirectory }: CliConfig): Promise<{ all: number; running: number }> {
+  const directory = join(stateDirectory, "sandboxes");
+  const states = await Promise.all(
+    (await readdir(directory).catch(() => [])).map(async (id) => {
+      const text = await readFile(join(directory, id, "record.json"), "utf8").catch(() => undefined);
+      return text === undefined ? [] : [(JSON.parse(text) as StoredRecord).state];
+    }),
+  );
+  return { all: states.flat().length, running: states.flat().filter((state) => state === "running").length };
 }
 
 /** Console output of its last VM: what its guest's kernel and init printed; empty when there is none. */

@@ -13,6 +13,8 @@ export interface PlatformLayout {
   /** Held by the supervisor as long as it lives. */
   supervisorLock: string;
   supervisorRecord: string;
+  /** What the host agent does with its sandboxes at the next stop; it reads and removes it. */
+  onExit: string;
   /** What a supervisor prints that crashes before its log works. */
   supervisorOutput: string;
   agentToken: string;
@@ -31,6 +33,7 @@ export function layoutOf(stateDirectory: string): PlatformLayout {
     startLock: join(run, "start.lock"),
     supervisorLock: join(run, "supervisor.lock"),
     supervisorRecord: join(run, "supervisor.json"),
+    onExit: join(run, "on-exit"),
     supervisorOutput: join(logs, "supervisor.out"),
     agentToken: join(secrets, "agent-token"),
     apiKey: join(secrets, "api-key.json"),

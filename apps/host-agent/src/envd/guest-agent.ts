@@ -3,7 +3,6 @@
  * health and init. Contract: docs/reference/envd.md.
  */
 import { Agent as HttpAgent } from "node:http";
-import { connect } from "node:net";
 import type { Readable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import { createClient, type Client, type Interceptor } from "@connectrpc/connect";
@@ -12,11 +11,11 @@ import { Pool, type Dispatcher } from "undici";
 import { WrennError } from "@wrenn/errors";
 import { envdFilesystem, envdProcess } from "@wrenn/protocol";
 import { traceHeaders } from "../request-context.ts";
+import { connectToGuest, GUEST_AGENT_PORT } from "./connect-to-guest.ts";
 import { errorOfResponse } from "./guest-errors.ts";
 
-export const GUEST_AGENT_PORT = 49983;
-/** A guest that runs accepts within this; one that does not yet run loses the packet, and TCP would wait 1 s. */
-const CONNECT_PROBE_MS = 150;
+/** Reaching a guest that runs may take this long on a busy host. */
+const CONNECT_DEADLINE_MS = 10_000;
 
 /** Body of `POST /init`, the guest hook. */
 export interface GuestInit {
@@ -49,7 +48,6 @@ export interface GuestMetrics {
 }
 
 export class GuestAgent {
-  readonly #address: string;
   readonly #pool: Pool;
   readonly #httpAgent = new HttpAgent({ keepAlive: true, maxSockets: 256 });
   readonly #accessToken: string;
@@ -58,7 +56,6 @@ export class GuestAgent {
 
   /** @param address where the host reaches the guest */
   constructor(address: string, accessToken: string) {
-    this.#address = address;
     this.#accessToken = accessToken;
     const baseUrl = `http://${address}:${GUEST_AGENT_PORT}`;
     // Bodies are streams of any length and age: only reaching the guest has a deadline.
@@ -66,7 +63,11 @@ export class GuestAgent {
       connections: 64,
       headersTimeout: 0,
       bodyTimeout: 0,
-      connect: { timeout: 10_000 },
+      connect: (_, settle) =>
+        void connectToGuest(address, CONNECT_DEADLINE_MS).then(
+          (socket) => settle(null, socket),
+          (error: Error) => settle(error, null),
+        ),
     });
     const authenticate: Interceptor = (next) => (request) => {
       request.header.set("X-Access-Token", accessToken);
@@ -84,10 +85,16 @@ export class GuestAgent {
     this.files = createClient(envdFilesystem.Filesystem, transport);
   }
 
-  /** Settles when the guest agent answers. */
+  /** Settles when the guest agent answers; for a guest that boots. */
   async waitUntilReady(signal: AbortSignal): Promise<void> {
-    while (!(await accepts(this.#address, signal))) await setTimeout(5, undefined, { signal });
-    await this.#expect({ method: "GET", path: "/health", signal });
+    for (;;) {
+      try {
+        await this.#expect({ method: "GET", path: "/health", signal });
+        return;
+      } catch {
+        await setTimeout(5, undefined, { signal }); // its network is there, its agent is not yet
+      }
+    }
   }
 
   /** The guest hook: clock, entropy, identity, environment, token; ends earlier connections. */
@@ -182,18 +189,3 @@ const filesPath = ({ path, user }: { path: string; user: string }): string => {
   if (user !== "") query.set("username", user);
   return `/files?${query.toString()}`;
 };
-
-/** Whether the guest's port accepts a connection now. */
-async function accepts(address: string, signal: AbortSignal): Promise<boolean> {
-  signal.throwIfAborted();
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const socket = connect({ host: address, port: GUEST_AGENT_PORT, timeout: CONNECT_PROBE_MS });
-  socket.on("connect", () => resolve(true));
-  socket.on("timeout", () => resolve(false));
-  socket.on("error", () => resolve(false));
-  try {
-    return await promise;
-  } finally {
-    socket.destroy();
-  }
-}

@@ -4,7 +4,7 @@
  */
 import { once } from "node:events";
 import { get } from "node:http";
-import { GUEST_AGENT_PORT } from "./guest-agent.ts";
+import { GUEST_AGENT_PORT } from "./connect-to-guest.ts";
 
 /**
  * - `answers`: the guest agent works.

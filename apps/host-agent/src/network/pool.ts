@@ -94,6 +94,9 @@ export async function createNetworkPool(options: NetworkPoolOptions): Promise<Ne
 const MAKING_AT_ONCE = 2;
 const REMOVING_AT_ONCE = 4;
 
+/** Slots that were taken are made up when none was taken for this long. */
+const RUSH_MS = 250;
+
 /** After a failure the pool rests this long. */
 const RETRY_MS = 5_000;
 
@@ -122,6 +125,7 @@ class Pool implements NetworkPool {
   readonly #clashes = new Map<number, string>();
   #lastIndex: number;
   #retry: NodeJS.Timeout | undefined;
+  #rush: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(
@@ -152,7 +156,8 @@ class Pool implements NetworkPool {
       throw error;
     }
     this.#owned.set(slot.index, { slot, owner });
-    this.fill();
+    if (this.#ready.length > this.#options.readyCount / 2) this.#fillAfterTheRush();
+    else this.fill();
     return slot;
   }
 
@@ -215,6 +220,7 @@ class Pool implements NetworkPool {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retry);
+    clearTimeout(this.#rush);
     for (const waiter of this.#waiters.splice(0))
       waiter.reject(new WrennError("unavailable", "Cannot take a network slot: the host agent is stopping"));
     await Promise.all(this.#making);
@@ -246,6 +252,12 @@ class Pool implements NetworkPool {
       });
       this.#making.add(making);
     }
+  }
+
+  /** Making a slot takes processor time from the guests that are being started: while there are enough, it waits. */
+  #fillAfterTheRush(): void {
+    clearTimeout(this.#rush);
+    this.#rush = setTimeout(() => this.fill(), RUSH_MS).unref();
   }
 
   #wanted(): number {

@@ -22,6 +22,7 @@ beforeEach(async () => {
     sandboxes: join(root, "sandboxes"),
     golden: join(root, "golden"),
     templates: join(root, "templates"),
+    images: join(root, "guest/steps"),
   };
   inUse = new Set();
   held = [];
@@ -96,6 +97,26 @@ describe("Retention", () => {
     await retention.collect();
     expect(await sandboxes()).toEqual([]);
     expect(await readdir(root)).toContain("outside");
+  });
+
+  it("removes a built image when nothing stands on it, in use or not, and it is a day old", async () => {
+    const image = (name: string) => `guest/steps/rootfs-base-${name.repeat(16)}`;
+    const disk = (name: string) => join(root, image(name), "rootfs.ext4");
+    for (const name of ["a", "b", "c", "d", "e"]) await put(`${image(name)}/rootfs.ext4`);
+    await put("guest/steps/tree-base-0123456789abcdef/tree.ext4");
+    await put(`sandboxes/${SOURCE}/layers/layer_a/meta.json`, { disk: { backingPaths: [disk("b")] } });
+    await put("golden/gold_1/meta.json", { disk: { backingPaths: [disk("c")] } }); // of no sandbox
+    const images = async () =>
+      (await readdir(directories.images)).flatMap((name) => /^rootfs-base-(.)/.exec(name)?.[1] ?? []).sort();
+    const longAgo = new Date(Date.now() - 25 * 3_600_000);
+    for (const name of ["a", "b", "c", "d"]) await utimes(join(root, image(name)), longAgo, longAgo);
+    await retention.collectImages(new Set([unit("images", `rootfs-base-${"a".repeat(16)}`)]));
+    expect(await images()).toEqual(["a", "b", "c", "e"]);
+    await rm(join(root, "sandboxes"), { recursive: true });
+    await rm(join(root, "golden"), { recursive: true });
+    await retention.collectImages(new Set([unit("images", `rootfs-base-${"a".repeat(16)}`)]));
+    expect(await images()).toEqual(["a", "e"]);
+    expect(await readdir(directories.images)).toContain("tree-base-0123456789abcdef");
   });
 
   it("takes a damaged record for one that names nothing", async () => {

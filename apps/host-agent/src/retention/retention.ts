@@ -18,6 +18,9 @@ export const SUPERVISION = "supervision";
 /** Golden snapshots have a budget of their own. */
 const COLLECTED = { sandboxes: /^sb[a-z0-9]{20}$/, templates: /^bld_[0-9a-z]{20}$/ } as const;
 
+/** Steps of the guest's build that hold a disk image of hundreds of MB; the others are what later builds begin with. */
+const IMAGE = /^rootfs-[a-z0-9-]+-[0-9a-f]{16}$/;
+
 const unitsOf = (paths: Iterable<string>, directories: UnitDirectories): Unit[] =>
   [...paths].flatMap((path) => unitOf(path, directories) ?? []);
 
@@ -49,6 +52,10 @@ export class Retention {
     this.#options = options;
   }
 
+  get directories(): UnitDirectories {
+    return this.#options.directories;
+  }
+
   /** To be told when a unit's record or layers changed, before what they name is let go of. */
   changed(kind: UnitKind, name: string): void {
     this.#named.delete(unit(kind, name));
@@ -64,6 +71,24 @@ export class Retention {
   async keptOf(kind: UnitKind): Promise<Set<string>> {
     const kept = [...(await this.kept())];
     return new Set(kept.flatMap((name) => (name.startsWith(`${kind}/`) ? [name.slice(kind.length + 1)] : [])));
+  }
+
+  /**
+   * Removes built guest images that are not in `current` and that nothing which is there stands on, whether it is
+   * in use or not: an image that is made again need not have the same bytes.
+   */
+  async collectImages(current: ReadonlySet<Unit>): Promise<void> {
+    const { directories, log, now = Date.now } = this.#options;
+    const { named } = await this.#survey();
+    const stoodOn = new Set([...named.values()].flatMap(({ units }) => [...units]));
+    for (const entry of await readdir(directories.images).catch(() => [])) {
+      const name = unit("images", entry);
+      if (!IMAGE.test(entry) || current.has(name) || stoodOn.has(name)) continue;
+      const { mtimeMs } = await stat(this.#pathOf(name));
+      if (now() - mtimeMs < UNKNOWN_GRACE_MS) continue; // a build that is under way will name it
+      await remove(this.#pathOf(name), "retention.images");
+      log.info({ operation: "retention.remove", unit: name });
+    }
   }
 
   /** The paths in one unit that others name or hold: they outlive what the unit itself needs. */

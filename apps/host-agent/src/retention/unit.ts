@@ -1,12 +1,13 @@
 /**
  * The directories that are kept or removed as a whole: `sandboxes/<id>`, `golden/<key>`,
- * `templates/<build>`. What one stands on is told by the paths in its JSON files, whatever their layout.
+ * `templates/<build>`, and `guest/steps/<step>-<hash>`, the images that all of them begin with. What one
+ * stands on is told by the paths in its JSON files, whatever their layout.
  */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** Kinds of units, by the directory that they are in. */
-export const UNIT_KINDS = ["sandboxes", "golden", "templates"] as const;
+export const UNIT_KINDS = ["sandboxes", "golden", "templates", "images"] as const;
 export type UnitKind = (typeof UNIT_KINDS)[number];
 
 /** Such as `sandboxes/sb0123…`. */

@@ -2,7 +2,7 @@
 import { adoptLayer } from "../snapshot/adopt-layer.ts";
 import { checkCompatibility, type Layer } from "../snapshot/layer.ts";
 import type { Entry } from "./entry.ts";
-import type { LiveGuest } from "./lifecycle.ts";
+import type { StartedGuest } from "./lifecycle.ts";
 import type { Registry } from "./registry.ts";
 import type { Stages } from "./stages.ts";
 
@@ -13,7 +13,7 @@ export async function beginFromLayer(
   layer: Layer,
   stages: Stages,
   signal: AbortSignal,
-): Promise<LiveGuest> {
+): Promise<StartedGuest> {
   const { golden, records, retention } = registry.options;
   checkCompatibility(layer, golden.compatibility);
   const adopted = await stages.time("adopt", () => adoptLayer(layer, records.paths(record.id).layers));

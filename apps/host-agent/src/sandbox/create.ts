@@ -7,7 +7,7 @@ import { beginFromLayer } from "./begin-from-layer.ts";
 import { abandoned, assertIncarnation, recordOf, viewOf } from "./entry.ts";
 import type { CreateRequest, Entry, OperationResult } from "./entry.ts";
 import { followExit } from "./exits.ts";
-import type { LiveGuest } from "./lifecycle.ts";
+import type { StartedGuest } from "./lifecycle.ts";
 import type { Registry } from "./registry.ts";
 import { Stages, type Stage } from "./stages.ts";
 
@@ -56,9 +56,9 @@ async function start(registry: Registry, entry: Entry): Promise<Stage[]> {
   try {
     await registry.assertRoom(entry);
     await options.records.write(record);
-    entry.guest = await startGuest(registry, entry, stages, signal);
-    await registry.enter(entry, "running");
-    followExit(registry, entry, entry.guest);
+    const started = await startGuest(registry, entry, stages, signal);
+    await registry.serve(entry, started);
+    followExit(registry, entry, started.guest);
   } catch (error) {
     registry.logOperation("create", record, stages, error);
     // What cannot be taken down now stays recorded as `creating`: destroy and the next start try again.
@@ -71,7 +71,12 @@ async function start(registry: Registry, entry: Entry): Promise<Stage[]> {
   return stages.list;
 }
 
-async function startGuest(registry: Registry, entry: Entry, stages: Stages, signal: AbortSignal): Promise<LiveGuest> {
+async function startGuest(
+  registry: Registry,
+  entry: Entry,
+  stages: Stages,
+  signal: AbortSignal,
+): Promise<StartedGuest> {
   const { record } = entry;
   const { golden, builds, leases } = registry.options;
   const template = registry.template(record.templateBuildId);

@@ -80,9 +80,9 @@ async function start(registry: Registry, entry: Entry, layer: Layer): Promise<St
   try {
     await registry.assertRoom(entry);
     await registry.options.records.write(record);
-    entry.guest = await beginFromLayer(registry, entry, layer, stages, signal);
-    await registry.enter(entry, "running");
-    followExit(registry, entry, entry.guest);
+    const started = await beginFromLayer(registry, entry, layer, stages, signal);
+    await registry.serve(entry, started);
+    followExit(registry, entry, started.guest);
   } catch (error) {
     registry.logOperation("fork", record, stages, error);
     throw abandoned(entry, error);

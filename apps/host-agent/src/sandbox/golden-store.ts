@@ -4,7 +4,7 @@
  * a byte budget, never removed while a sandbox builds on it.
  */
 import { createHash, randomUUID } from "node:crypto";
-import { chown, mkdir, readdir, realpath, stat, utimes } from "node:fs/promises";
+import { chown, lstat, mkdir, readdir, realpath, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { remove } from "@wrenn/effects";
@@ -14,7 +14,7 @@ import type { DiskStore } from "../disk/disk-store.ts";
 import type { GuestAgent } from "../envd/guest-agent.ts";
 import { runInGuest } from "../envd/run-in-guest.ts";
 import type { NetworkPool } from "../network/network.ts";
-import { openLayer, SNAPSHOT_FORMAT, type Layer } from "../snapshot/layer.ts";
+import { findLayer, openLayer, SNAPSHOT_FORMAT, type Layer } from "../snapshot/layer.ts";
 import type { Pager } from "../pager/pager.ts";
 import { stopLeftover } from "../vmm/shim.ts";
 import type { Vmm } from "../vmm/vmm.ts";
@@ -51,18 +51,21 @@ export interface GoldenStoreOptions {
 export class GoldenStore {
   readonly #options: GoldenStoreOptions;
   readonly #root: string;
+  /** Platforms whose directory is a link have snapshots that this one knows nothing of. */
+  readonly #isShared: boolean;
   readonly #mutex = new KeyedMutex();
 
-  private constructor(options: GoldenStoreOptions, root: string) {
+  private constructor(options: GoldenStoreOptions, root: string, isShared: boolean) {
     this.#options = options;
     this.#root = root;
+    this.#isShared = isShared;
   }
 
   static async open(options: GoldenStoreOptions): Promise<GoldenStore> {
     const root = join(options.stateDirectory, "golden");
     await mkdir(root, { recursive: true, mode: 0o700 });
     // Layers name files by this path: the directory's own, not that of a link to it.
-    return new GoldenStore(options, await realpath(root));
+    return new GoldenStore(options, await realpath(root), (await lstat(root)).isSymbolicLink());
   }
 
   get directory(): string {
@@ -110,14 +113,24 @@ export class GoldenStore {
     return await openLayer(join(this.#root, key));
   }
 
-  /** Removes what a crash left half-built, and, above the budget, what no sandbox in `inUse` builds on. */
+  /**
+   * Removes what a crash left half-built, what no sandbox in `inUse` builds on and none will, and, above the budget,
+   * what none builds on now.
+   */
   async collect(inUse: ReadonlySet<string>): Promise<void> {
+    const images = new Set(this.#options.manifest.templates.map(({ rootfsPath }) => rootfsPath));
     const kept: { key: string; bytes: number; usedAtMs: number }[] = [];
     for (const key of await readdir(this.#root)) {
       const directory = join(this.#root, key);
       if (key.startsWith("tmp.")) {
         await stopLeftover(join(directory, SUPERVISION)); // a guest that was being prepared
         await remove(directory, "golden.sweep");
+        continue;
+      }
+      const layer = await findLayer(directory);
+      const isOld = layer !== undefined && !layer.meta.disk.backingPaths.some((path) => images.has(path));
+      if (isOld && !this.#isShared && !inUse.has(key)) {
+        await remove(directory, "golden.old");
         continue;
       }
       kept.push({ key, bytes: await allocatedBytes(directory), usedAtMs: (await stat(directory)).mtimeMs });

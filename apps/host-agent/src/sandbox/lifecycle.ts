@@ -5,7 +5,7 @@
 import { chown, mkdir } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
-import { remove } from "@wrenn/effects";
+import { remove, type StagedFile } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import type { Disk, DiskBase, DiskStore } from "../disk/disk-store.ts";
 import { GuestAgent } from "../envd/guest-agent.ts";
@@ -19,6 +19,13 @@ import type { Stages } from "./stages.ts";
 
 const MIB = 1024 * 1024;
 const PAGE_BYTES = 4096;
+
+/** A guest that is about to be served. */
+export interface StartedGuest {
+  guest: LiveGuest;
+  /** Its record, to be committed when it is served. */
+  record: StagedFile;
+}
 
 /** The live parts of a running sandbox. */
 export interface LiveGuest {
@@ -47,7 +54,7 @@ export class Lifecycle {
    * Brings up a guest from `layer` and runs its hook. What was made is in the record before it exists, so
    * that `tearDown` finds it after a failure or a crash.
    */
-  async start(record: SandboxRecord, layer: Layer, stages: Stages, signal: AbortSignal): Promise<LiveGuest> {
+  async start(record: SandboxRecord, layer: Layer, stages: Stages, signal: AbortSignal): Promise<StartedGuest> {
     const { vmm, network, records, defaultUserOf } = this.#options;
     const paths = records.paths(record.id);
     const slot = await stages.time("slot", () => network.acquire(record.id, signal));
@@ -87,10 +94,9 @@ export class Lifecycle {
     const agent = new GuestAgent(slot.hostAddress, record.accessToken);
     try {
       await stages.time("resume", () => vm.resume(signal));
-      const hook = stages.time("hook", async () => {
-        await agent.waitUntilReady(signal);
-        await runGuestHook(agent, record, defaultUserOf(record.templateBuildId), signal);
-      });
+      const hook = stages.time("hook", () =>
+        runGuestHook(agent, record, defaultUserOf(record.templateBuildId), signal),
+      );
       hook.catch(() => undefined);
       const died = vm.exited.then((exit) => {
         throw new WrennError(
@@ -99,8 +105,13 @@ export class Lifecycle {
         );
       });
       died.catch(() => undefined);
-      await Promise.race([hook, died]);
-      return { vm, slot, agent };
+      const [staged, served] = await Promise.allSettled([records.stageRunning(record), Promise.race([hook, died])]);
+      if (staged.status === "rejected") throw staged.reason;
+      if (served.status === "rejected") {
+        await staged.value.discard();
+        throw served.reason;
+      }
+      return { guest: { vm, slot, agent }, record: staged.value };
     } catch (error) {
       await agent.close();
       await vm.stop();

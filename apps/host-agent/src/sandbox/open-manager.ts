@@ -1,11 +1,13 @@
 /** Puts the manager together with what it keeps in the state directory, and recovers what is there. */
+import { lstat } from "node:fs/promises";
+import { join } from "node:path";
 import type { Logger } from "pino";
 import type { GuestManifest } from "@wrenn/guest";
 import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
 import type { NetworkPool } from "../network/network.ts";
 import type { Pager } from "../pager/pager.ts";
 import { Retention } from "../retention/retention.ts";
-import { unit } from "../retention/unit.ts";
+import { unit, unitOf } from "../retention/unit.ts";
 import { LayerLeases } from "../snapshot/layer-leases.ts";
 import { TemplateBuilds } from "../template/template-builds.ts";
 import type { Vmm } from "../vmm/vmm.ts";
@@ -39,7 +41,12 @@ export async function openManager(options: OpenManagerOptions): Promise<SandboxM
   const leases = new LayerLeases();
   const builds = await TemplateBuilds.open(stateDirectory);
   const retention = new Retention({
-    directories: { sandboxes: records.directory, golden: golden.directory, templates: builds.directory },
+    directories: {
+      sandboxes: records.directory,
+      golden: golden.directory,
+      templates: builds.directory,
+      images: join(stateDirectory, "guest", "steps"),
+    },
     log: options.log,
     inUse: () => [
       ...manager.ids().map((id) => unit("sandboxes", id)),
@@ -58,5 +65,11 @@ export async function openManager(options: OpenManagerOptions): Promise<SandboxM
     ...parts,
   });
   await manager.recover();
+  // one that several platforms share, by a link, has users that this one does not see
+  if (!(await lstat(join(stateDirectory, "guest"))).isSymbolicLink()) {
+    const { directories } = retention;
+    const current = options.manifest.templates.flatMap(({ rootfsPath }) => unitOf(rootfsPath, directories) ?? []);
+    await retention.collectImages(new Set(current));
+  }
   return manager;
 }

@@ -4,7 +4,7 @@
  */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { flush, remove, statIfExists, writeFileAtomic } from "@wrenn/effects";
+import { flush, remove, stageFile, statIfExists, writeFileAtomic, type StagedFile } from "@wrenn/effects";
 import type { Disk } from "../disk/disk-store.ts";
 import type { VmRecord } from "../vmm/vmm.ts";
 
@@ -19,6 +19,17 @@ import type { VmRecord } from "../vmm/vmm.ts";
  * - `failed`: the guest ended by itself; `reason` says how. `layer`, if there is one, can be resumed.
  */
 export type SandboxState = "creating" | "running" | "pausing" | "paused" | "resuming" | "destroying" | "failed";
+
+/** Whether a power cut may undo that a sandbox came to a state (`writeFileAtomic`). */
+const DURABLE: Readonly<Record<SandboxState, boolean | "contents">> = {
+  creating: false, // nothing is left of it either way
+  resuming: "contents", // it is paused either way
+  running: true,
+  pausing: true,
+  paused: true,
+  destroying: true,
+  failed: true,
+};
 
 export interface Resources {
   vcpus: number;
@@ -83,10 +94,25 @@ export class RecordStore {
     return { root, vm: join(root, "vm"), layers: join(root, "layers"), disks: join(root, "disks") };
   }
 
+  /** Replaces the record of a sandbox; whoever comes after this process sees it. */
   async write(record: SandboxRecord): Promise<void> {
     const { root } = this.paths(record.id);
     await mkdir(root, { recursive: true, mode: 0o700 });
-    await writeFileAtomic(join(root, "record.json"), JSON.stringify(record), { name: `record.${record.state}` });
+    await writeFileAtomic(join(root, "record.json"), JSON.stringify(record), {
+      name: `record.${record.state}`,
+      durable: DURABLE[record.state],
+    });
+  }
+
+  /**
+   * Writes the record of a guest that is about to be served, so that serving it costs a rename. A power cut ends
+   * that guest, and may bring back the record of before.
+   */
+  async stageRunning(record: SandboxRecord): Promise<StagedFile> {
+    const lastActiveAt = new Date().toISOString();
+    const running: SandboxRecord = { ...record, state: "running", reason: undefined, lastActiveAt };
+    const path = join(this.paths(record.id).root, "record.json");
+    return await stageFile(path, JSON.stringify(running), { name: "record.running" });
   }
 
   /** Every record of this host. A directory without one is nobody's, though others may stand on it. */

@@ -6,9 +6,9 @@ import { EventEmitter } from "node:events";
 import { WrennError } from "@wrenn/errors";
 import type { GuestTemplate } from "@wrenn/guest";
 import { assertRoom } from "./admission.ts";
-import { newEntry, viewOf, type Entry, type ManagerOptions, type SandboxView } from "./entry.ts";
+import { newEntry, touch, viewOf, type Entry, type ManagerOptions, type SandboxView } from "./entry.ts";
 import { KeyedMutex } from "./keyed-mutex.ts";
-import { Lifecycle } from "./lifecycle.ts";
+import { Lifecycle, type StartedGuest } from "./lifecycle.ts";
 import { OperationLog, type Operation } from "./operation-log.ts";
 import type { SandboxRecord, SandboxState } from "./record.ts";
 import type { Stages } from "./stages.ts";
@@ -89,6 +89,19 @@ export class Registry {
     record.reason = reason;
     record.lastActiveAt = new Date(entry.lastActiveAtMs).toISOString();
     await this.options.records.write(record);
+    this.options.retention.changed("sandboxes", record.id);
+    this.events.emit("changed", viewOf(entry), false);
+  }
+
+  /** Makes a guest that was started served, and tells others. */
+  async serve(entry: Entry, { guest, record: staged }: StartedGuest): Promise<void> {
+    entry.guest = guest;
+    touch(entry);
+    await staged.commit();
+    const { record } = entry;
+    record.state = "running";
+    record.reason = undefined;
+    entry.health = "responsive"; // until it is asked
     this.options.retention.changed("sandboxes", record.id);
     this.events.emit("changed", viewOf(entry), false);
   }

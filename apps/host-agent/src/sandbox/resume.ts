@@ -7,7 +7,7 @@ import { WrennError } from "@wrenn/errors";
 import { checkCompatibility, openLayer } from "../snapshot/layer.ts";
 import { bootFromDisk } from "./cold-boot.ts";
 import { START_DEADLINE_MS } from "./create.ts";
-import { abandoned, staleIncarnation, touch, viewOf, type Entry, type OperationResult } from "./entry.ts";
+import { abandoned, staleIncarnation, viewOf, type Entry, type OperationResult } from "./entry.ts";
 import { followExit } from "./exits.ts";
 import { collect } from "./layers.ts";
 import type { Deadline } from "./record.ts";
@@ -69,13 +69,13 @@ async function start(
   try {
     if (record.slotIndex !== undefined) await lifecycle.tearDown(record, undefined); // it failed, and so did that
     const from = cold ? await stages.time("boot", () => bootFromDisk(registry, entry, layer, signal)) : layer;
-    entry.guest = await lifecycle.start(record, from, stages, signal);
     record.layer = from.meta.buildId;
-    touch(entry);
-    await registry.enter(entry, "running");
-    followExit(registry, entry, entry.guest);
+    const started = await lifecycle.start(record, from, stages, signal);
+    await registry.serve(entry, started);
+    followExit(registry, entry, started.guest);
   } catch (error) {
     entry.guest = undefined;
+    record.layer = layerId;
     await lifecycle.tearDown(record, undefined);
     await collect(registry, entry);
     await registry.enter(entry, "paused", `resume failed: ${WrennError.from(error).message}`);

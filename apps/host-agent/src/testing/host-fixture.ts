@@ -72,7 +72,14 @@ export async function prepareGuestAndVmm(pager: Pager): Promise<{ manifest: Gues
 
 /** @param options.stateDirectory an abandoned host's, to go on where it ended */
 export async function startTestHost(
-  options: { stateDirectory?: string; resolvers?: string[]; uplink?: string; collapseGenerations?: number } = {},
+  options: {
+    stateDirectory?: string;
+    resolvers?: string[];
+    uplink?: string;
+    collapseGenerations?: number;
+    /** Network slots that are kept ready; none unless told. */
+    readySlots?: number;
+  } = {},
 ): Promise<TestHost> {
   const stateDirectory = options.stateDirectory ?? (await mkdtemp("/tmp/wrenn-host-"));
   if (options.stateDirectory === undefined) {
@@ -85,7 +92,7 @@ export async function startTestHost(
     stateDirectory,
     firstIndex: FIRST_SLOT,
     count: 64,
-    readyCount: 0,
+    readyCount: options.readySlots ?? 0,
     uidFirst: 2_000_000,
     resolvers: options.resolvers ?? ["203.0.113.53"],
     ...(options.uplink === undefined ? {} : { uplink: options.uplink }),

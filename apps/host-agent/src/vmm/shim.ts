@@ -80,7 +80,10 @@ export class ShimProcess {
       console: consolePath(supervisionDirectory),
       console_max_bytes: CONSOLE_MAX_BYTES,
     };
-    await writeFileAtomic(specPath(supervisionDirectory), JSON.stringify(complete), { name: "shim.spec" });
+    await writeFileAtomic(specPath(supervisionDirectory), JSON.stringify(complete), {
+      name: "shim.spec",
+      durable: false, // a power cut ends the VM as well
+    });
     const child = start([program, "run", specPath(supervisionDirectory)], {
       detached: true,
       stdio: ["ignore", "pipe", "ignore"],
