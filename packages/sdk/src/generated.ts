@@ -139,7 +139,7 @@ export type CreateWebhook = {
   /** Where events are sent with POST. Private addresses are refused unless the platform allows them. */
   url: string;
   /** Empty: all. */
-  event_types?: ("sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed")[];
+  event_types?: ("sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed" | "sandbox.responsive" | "sandbox.busy" | "sandbox.unresponsive")[];
 };
 
 export type CreatedApiKey = {
@@ -184,7 +184,7 @@ export type CreatedWebhook = {
   /** Where events are sent with POST. Private addresses are refused unless the platform allows them. */
   url: string;
   /** Empty: all. */
-  event_types: ("sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed")[];
+  event_types: ("sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed" | "sandbox.responsive" | "sandbox.busy" | "sandbox.unresponsive")[];
   enabled: boolean;
   created_at: string;
   updated_at: string;
@@ -195,8 +195,8 @@ export type CreatedWebhook = {
 export type Event = {
   /** Grows within a team; `Last-Event-ID` of a stream. */
   id: string;
-  /** `sandbox.` and the status that it came to. */
-  type: "sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed";
+  /** `sandbox.` and the status that it came to; or `sandbox.unresponsive` when its guest answers no more, and `sandbox.busy` or `sandbox.responsive` when it stops being so. */
+  type: "sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed" | "sandbox.responsive" | "sandbox.busy" | "sandbox.unresponsive";
   created_at: string;
   /** Id of a sandbox, such as sb3k9x0c2m4q8w1z7y5v6u. */
   sandbox_id: string;
@@ -208,6 +208,7 @@ export type Event = {
     template: string;
     metadata: Record<string, string>;
     reason?: string;
+    health?: SandboxHealth;
   };
 };
 
@@ -364,6 +365,35 @@ export type MoveFile = {
   user?: string;
 };
 
+export type Operation = {
+  /** `create`, `fork`, `pause`, `resume`, `checkpoint`, `snapshot`, `rewrite` or `destroy`. */
+  operation: string;
+  /** Which of the sandbox's lives; one more after each resume. */
+  incarnation: number;
+  /** When it began. RFC 3339, UTC, microseconds. */
+  started_at: string;
+  duration_ms: number;
+  stages: OperationStage[];
+  /** Why it failed; absent when it did not. */
+  error?: {
+    /** One of docs/reference/errors.md. */
+    code: string;
+    message: string;
+  };
+};
+
+export type OperationStage = {
+  /** What was done: `slot`, `disk`, `restore`, `hook`, `freeze`, `capture` and so on. */
+  name: string;
+  /** Milliseconds from the operation's start to this stage's. */
+  start_ms: number;
+  duration_ms: number;
+  /** Bytes that it wrote or loaded; 0 when it moved none. */
+  bytes: number;
+  /** Pages of memory by what became of them or where they came from. */
+  pages?: Record<string, number>;
+};
+
 export type Process = {
   pid: number;
   cmd: string;
@@ -421,9 +451,11 @@ export type Sandbox = {
   last_updated: string;
   /** Why the status is what it is. */
   reason?: string;
-  /** Whether a running guest answers, when one sandbox is asked for: `busy` does not, but its vCPUs are at work; `unresponsive` does neither. */
-  health?: "responsive" | "busy" | "unresponsive";
+  health?: SandboxHealth;
 };
+
+/** Whether a running guest answers: `busy` does not, but its vCPUs are at work; `unresponsive` does neither. */
+export type SandboxHealth = "responsive" | "busy" | "unresponsive";
 
 export type SandboxMetrics = {
   /** When they were taken. RFC 3339, UTC, microseconds. */
@@ -536,7 +568,7 @@ export type UpdateWebhook = {
   /** Where events are sent with POST. Private addresses are refused unless the platform allows them. */
   url?: string;
   /** Empty: all. */
-  event_types?: ("sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed")[];
+  event_types?: ("sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed" | "sandbox.responsive" | "sandbox.busy" | "sandbox.unresponsive")[];
   enabled?: boolean;
 };
 
@@ -572,7 +604,7 @@ export type Webhook = {
   /** Where events are sent with POST. Private addresses are refused unless the platform allows them. */
   url: string;
   /** Empty: all. */
-  event_types: ("sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed")[];
+  event_types: ("sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed" | "sandbox.responsive" | "sandbox.busy" | "sandbox.unresponsive")[];
   enabled: boolean;
   created_at: string;
   updated_at: string;
@@ -580,8 +612,8 @@ export type Webhook = {
 
 export type WebhookDelivery = {
   event_id: string;
-  /** `sandbox.` and the status that it came to. */
-  event_type: "sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed";
+  /** `sandbox.` and the status that it came to; or `sandbox.unresponsive` when its guest answers no more, and `sandbox.busy` or `sandbox.responsive` when it stops being so. */
+  event_type: "sandbox.creating" | "sandbox.running" | "sandbox.pausing" | "sandbox.paused" | "sandbox.resuming" | "sandbox.destroying" | "sandbox.gone" | "sandbox.failed" | "sandbox.responsive" | "sandbox.busy" | "sandbox.unresponsive";
   status: "waiting" | "delivered" | "failed";
   attempts: number;
   next_attempt_at?: string;
@@ -933,6 +965,15 @@ export interface Operations {
       };
     };
     answer: Response;
+  };
+  /** Tell what was done to a sandbox. */
+  listSandboxOperations: {
+    input: {
+      path: {
+        id: string;
+      };
+    };
+    answer: Operation[];
   };
   /** List the running programs. */
   listProcesses: {
@@ -1360,6 +1401,7 @@ export const OPERATIONS = {
   setSandboxTimeout: { method: "POST", path: "/v1/sandboxes/{id}/timeout" },
   getSandboxMetrics: { method: "GET", path: "/v1/sandboxes/{id}/metrics" },
   readSandboxLogs: { method: "GET", path: "/v1/sandboxes/{id}/logs" },
+  listSandboxOperations: { method: "GET", path: "/v1/sandboxes/{id}/operations" },
   listProcesses: { method: "GET", path: "/v1/sandboxes/{id}/processes" },
   exec: { method: "POST", path: "/v1/sandboxes/{id}/exec" },
   execStream: { method: "GET", path: "/v1/sandboxes/{id}/exec/stream" },
