@@ -215,7 +215,7 @@ describe("GET /v1/sandboxes", () => {
     do {
       const { status, headers, body } = await call("GET", `/v1/sandboxes?limit=2${cursor}`);
       expect(status).toBe(200);
-      expect(JSON.stringify(body)).not.toMatch(/guest-secret|host|address|\b10\.1[12]\./);
+      expect(JSON.stringify(body)).not.toMatch(/guest-secret|"\w*(host|address|_ip)\w*":/);
       seen.push(...body.map((sandbox: { id: string }) => sandbox.id));
       const next = headers["x-next-cursor"];
       cursor = next === undefined ? "" : `&cursor=${String(next)}`;

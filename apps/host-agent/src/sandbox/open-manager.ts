@@ -65,8 +65,9 @@ export async function openManager(options: OpenManagerOptions): Promise<SandboxM
     ...parts,
   });
   await manager.recover();
-  // one that several platforms share, by a link, has users that this one does not see
-  if (!(await lstat(join(stateDirectory, "guest"))).isSymbolicLink()) {
+  // a guest that several platforms share, by a link, has users that this one does not see
+  const guest = await lstat(join(stateDirectory, "guest")).catch(() => undefined);
+  if (guest?.isDirectory() === true) {
     const { directories } = retention;
     const current = options.manifest.templates.flatMap(({ rootfsPath }) => unitOf(rootfsPath, directories) ?? []);
     await retention.collectImages(new Set(current));
