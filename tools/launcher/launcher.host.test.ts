@@ -365,6 +365,13 @@ describe("interrupted", () => {
     expect(state === "" || state.split(" ")[2] === "Z").toBe(true);
   });
 
+  it("what npm left half made in a workspace is out of the next one's way", async () => {
+    const left = join(root, "apps/control-plane/node_modules/.half-moved");
+    await mkdir(left, { recursive: true });
+    expect((await wrenn(["status"])).code).toBe(0);
+    expect((await stat(left).catch(() => undefined)) === undefined).toBe(true);
+  });
+
   it("while packages are installed it ends after them", async () => {
     await rm(join(bin, "qemu-img"));
     await script(
