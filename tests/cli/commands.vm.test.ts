@@ -3,14 +3,14 @@
  * document, or one a line for what happens one after the other, and standard error is empty. Then what a
  * shell completes there.
  */
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { COMMANDS } from "../../apps/cli/src/commands/index.ts";
 import { isGroup } from "../../apps/cli/src/define-command.ts";
 import { preparePlatform } from "../first-light/platform.ts";
 import { leakGate } from "../leaks/gate.ts";
-import { completeInShell } from "./shell-completion.ts";
+import { completeInShell, type Shell } from "./shell-completion.ts";
 
 const WITH_JSON = COMMANDS.flatMap((entry) =>
   isGroup(entry)
@@ -21,17 +21,27 @@ const WITH_JSON = COMMANDS.flatMap((entry) =>
 );
 /** They print a line for each thing that happens. */
 const LINES = new Set(["run", "sandbox exec", "logs", "events"]);
+/** What the launcher brings in before the command begins. */
+const LAUNCHER = /^wrenn: (?:building|built|installing|installed) .*\n/gm;
 const PASSWORD = "correct horse battery staple\n";
 
 let platform: Awaited<ReturnType<typeof preparePlatform>>;
 const walked = new Set<string>();
 
-leakGate();
+leakGate(() => ({
+  stateDirectory: platform.directory,
+  directories: [join(platform.directory, "sandboxes")],
+  // The database's own workers come and go.
+  ignore: (kind, item) => kind === "process" && item.includes("postgres"),
+}));
+
+let id: string;
 
 beforeAll(async () => {
   platform = await preparePlatform({ WRENN_SLOT_FIRST: "26400" });
-  await mkdir(join(platform.directory, "home"));
-  platform.env["HOME"] = join(platform.directory, "home");
+  platform.env["XDG_CONFIG_HOME"] = join(platform.directory, "config");
+  await walk("up", ["--detach"]);
+  ({ id } = await walk("sandbox create", ["--timeout", "1h", "--metadata", "of=walk"]));
 });
 afterAll(async () => {
   await platform.wrenn(["down", "--destroy"]);
@@ -50,7 +60,8 @@ async function walk(command: string, words: string[] = [], { code = 0, ...option
   walked.add(command);
   const told = await platform.wrenn([...command.split(" "), "--json", ...words], options);
   const stdout = told.stdout.toString();
-  expect({ command, code: told.code, stderr: code === 0 ? told.stderr : "" }).toEqual({ command, code, stderr: "" });
+  const stderr = told.stderr.replaceAll(LAUNCHER, "");
+  expect({ command, code: told.code, stderr: code === 0 ? stderr : "" }).toEqual({ command, code, stderr: "" });
   if (LINES.has(command))
     return stdout
       .trim()
@@ -68,16 +79,12 @@ async function refused(command: string, ...words: string[]): Promise<{ exit: num
 }
 
 describe("the command line", { timeout: 300_000 }, () => {
-  let id: string;
-
-  it("starts, shows and uses the platform", async () => {
-    expect(await walk("up", ["--detach"])).toMatchObject({ started: true });
+  it("shows and uses the platform", async () => {
     expect(await walk("status")).toMatchObject({ state: "ready", answers: true });
     expect(await walk("doctor")).toMatchObject({ ok: true });
     expect(await walk("env")).toMatchObject({ WRENN_API_KEY: expect.stringMatching(/^wrn_/) as string });
     const frames = await walk("run", ["--", "sh", "-c", "echo out; exit 7"], { code: 7 });
     expect(frames.at(-1)).toMatchObject({ type: "exit", exit_code: 7 });
-    ({ id } = await walk("sandbox create", ["--timeout", "1h", "--metadata", "of=walk"]));
     expect(await walk("sandbox list")).toMatchObject([{ id }]);
     expect(await walk("sandbox get", [id])).toMatchObject({ id, metadata: { of: "walk" } });
     expect((await walk("sandbox exec", [id, "--", "echo", "hi"])).at(-1)).toMatchObject({ exit_code: 0 });
@@ -85,9 +92,10 @@ describe("the command line", { timeout: 300_000 }, () => {
     expect(await walk("sandbox cp", [join(import.meta.dirname, "commands.vm.test.ts"), `${id}:x`])).toMatchObject({
       to: `${id}:x`,
     });
-    expect(await walk("sandbox pause", [id])).toMatchObject({ status: "paused" });
-    expect(await walk("sandbox resume", [id])).toMatchObject({ status: "running" });
     const [{ id: child }] = await walk("sandbox fork", [id]);
+    expect(await walk("sandbox pause", [child])).toMatchObject({ status: "paused" });
+    expect(await walk("sandbox resume", [child])).toMatchObject({ status: "running" });
+    expect(await walk("sandbox rm", [child])).toEqual({ destroyed: [child] });
     expect(await walk("sandbox snapshot", ["--name", "walked", id])).toMatchObject({ name: "walked" });
     expect(await walk("template create", ["walked-again", id])).toMatchObject({ type: "snapshot" });
     expect(await walk("template list")).toHaveLength(4);
@@ -97,36 +105,24 @@ describe("the command line", { timeout: 300_000 }, () => {
     expect((await walk("events", ["--sandbox", id]))[0]).toMatchObject({ type: "sandbox.creating", sandbox_id: id });
     expect((await walk("logs", ["-n", "3"])).length).toBeLessThanOrEqual(9);
     expect(await walk("sandbox logs", [id])).toMatchObject({ id });
-    expect(await walk("sandbox operations", [id])).toMatchObject([
-      { operation: "create" },
-      { operation: "pause" },
-      { operation: "resume" },
-      {},
-      {},
-      {},
-    ]);
+    expect((await walk("sandbox operations", [id]))[0]).toMatchObject({ operation: "create" });
     const bundle = join(platform.directory, "bundle.tar.gz");
     expect(await walk("debug bundle", ["-o", bundle, id])).toMatchObject({ path: bundle });
-    expect(await walk("sandbox rm", [child])).toEqual({ destroyed: [child] });
   });
 
   it("is completed by every shell, with what the platform has", async () => {
+    const complete = (shell: Shell, line: string) => completeInShell(shell, `wrenn ${line}`, platform.env);
     for (const shell of ["bash", "zsh", "fish"] as const) {
-      const complete = (line: string) => completeInShell(shell, line, platform.env);
-      expect([shell, await complete("wrenn sta")]).toEqual([shell, "wrenn status "]);
-      expect([shell, await complete("wrenn sandbox res")]).toEqual([shell, "wrenn sandbox resume "]);
-      expect([shell, await complete("wrenn sandbox create --on")]).toEqual([
+      expect([shell, await complete(shell, "sandbox get sb")]).toEqual([shell, `wrenn sandbox get ${id} `]);
+      expect([shell, await complete(shell, "run --template=wal")]).toEqual([shell, "wrenn run --template=walked "]);
+      expect([shell, await complete(shell, "sandbox create --on")]).toEqual([
         shell,
         "wrenn sandbox create --on-timeout ",
       ]);
-      expect([shell, await complete("wrenn sandbox create --on-timeout p")]).toEqual([
-        shell,
-        "wrenn sandbox create --on-timeout pause ",
-      ]);
-      expect([shell, await complete("wrenn sandbox get sb")]).toEqual([shell, `wrenn sandbox get ${id} `]);
-      expect([shell, await complete("wrenn run -T wal")]).toEqual([shell, "wrenn run -T walked "]);
-      expect([shell, await complete("wrenn run --template=wal")]).toEqual([shell, "wrenn run --template=walked "]);
     }
+    expect(await complete("bash", "sta")).toBe("wrenn status ");
+    expect(await complete("zsh", "sandbox create --on-timeout p")).toBe("wrenn sandbox create --on-timeout pause ");
+    expect(await complete("fish", "run -T wal")).toBe("wrenn run -T walked ");
   });
 
   it("manages people and keys", async () => {
@@ -134,7 +130,7 @@ describe("the command line", { timeout: 300_000 }, () => {
     expect(await walk("key list")).toContainEqual(expect.objectContaining({ id: key, name: "ci" }));
     expect(await walk("key rm", [key])).toEqual({ deleted: [key] });
     const [{ id: team }] = await walk("team list");
-    expect(await walk("team members")).toEqual([]);
+    expect(await walk("team members")).toMatchObject([{ role: "owner" }]);
     const { token } = await walk("team invite", ["ada@example.org"]);
     expect(await walk("login", ["--sign-up", "ada@example.org"], { input: PASSWORD })).toMatchObject({
       email: "ada@example.org",

@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { finished, REPOSITORY_WRENN } from "../first-light/platform.ts";
 
+export type Shell = "bash" | "zsh" | "fish";
+
 const PROMPT = "READY> ";
 const [TAB, SHOW, CLEAR] = ["\t", "\u0018p", "\u0015"]; // Ctrl-X p, Ctrl-U
 
@@ -31,11 +33,7 @@ bindkey '^Xp' show
 } as const;
 
 /** @returns the whole line after one Tab at its end */
-export async function completeInShell(
-  shell: "bash" | "zsh" | "fish",
-  line: string,
-  env: NodeJS.ProcessEnv,
-): Promise<string> {
+export async function completeInShell(shell: Shell, line: string, env: NodeJS.ProcessEnv): Promise<string> {
   const home = await mkdtemp(join(tmpdir(), "wrenn-shell-"));
   try {
     await symlink(REPOSITORY_WRENN, join(home, "wrenn"));

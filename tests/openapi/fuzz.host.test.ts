@@ -21,6 +21,7 @@ import { GUEST_OPERATIONS, STREAM_OPERATIONS } from "./guest-operations.ts";
 const FULL = process.env["WRENN_TEST_FULL"] === "1";
 /** On two busy processors; some ten minutes on quiet ones. */
 const FULL_MS = 2_700_000;
+const HEARTBEAT_PATIENCE_MS = 60_000;
 const SEED = Number(process.env["WRENN_TEST_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
 let server: TestServer;
@@ -66,7 +67,7 @@ it(
     const { id } = await vi.waitUntil(async () => {
       const made = await fetch(`${url}/v1/sandboxes`, { method: "POST", headers: { "x-api-key": apiKey } });
       return made.status === 201 && ((await made.json()) as { id: string });
-    });
+    }, HEARTBEAT_PATIENCE_MS);
     process.stdout.write(`fuzz seed ${SEED}\n`);
     const options = {
       url,
