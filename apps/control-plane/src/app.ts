@@ -30,6 +30,7 @@ import { refuseWhileClosing } from "./http/closing.ts";
 import { answerErrors, sendError, toApiError } from "./http/errors.ts";
 import { limitRate } from "./http/rate-limit.ts";
 import { requestIdOf } from "./http/request-id.ts";
+import { RequestLog } from "./http/request-log.ts";
 import { addSecurityHeaders } from "./http/security-headers.ts";
 import { createTlsServer } from "./http/tls.ts";
 import { traceRequests } from "./http/trace-requests.ts";
@@ -66,6 +67,7 @@ export async function buildApp({ services, version, log, config }: AppOptions): 
   const { tls, trustedProxies } = config;
   const app = fastify({
     loggerInstance: log,
+    logController: new RequestLog(),
     genReqId: requestIdOf,
     trustProxy: trustedProxies.length > 0 ? trustedProxies : false,
     bodyLimit: BODY_LIMIT_BYTES,

@@ -64,6 +64,7 @@ describe("the control plane's process", () => {
     const { child, ready, stdout, stderr, exited } = launch({
       DATABASE_URL: await server.newDatabase(),
       WRENN_PORT: String(port),
+      WRENN_LOG_LEVEL: "debug", // reads are told there only
     });
     expect(await ready).toBe("ready\n");
     const { api_key } = JSON.parse(await fs.readFile(join(directory, "secrets/api-key.json"), "utf8")) as {

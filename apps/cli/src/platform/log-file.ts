@@ -15,32 +15,46 @@ export class LogFile {
   readonly #maxBytes: number;
   #handle: FileHandle | undefined;
   #size = 0;
-  #tail: Promise<void> = Promise.resolve();
+  #waiting: string[] = [];
+  #writing: Promise<void> | undefined;
 
   constructor(directory: string, name: string, maxBytes = MAX_BYTES) {
     this.path = join(directory, `${name}.log`);
     this.#maxBytes = maxBytes;
   }
 
-  /** Appends; resolves when it is written or given up. Writes keep their order. */
+  /** Appends; resolves when it is written or given up. Writes keep their order; what waits is written at once. */
   append(record: LogRecord): Promise<void> {
-    this.#tail = this.#tail.then(() => this.#write(`${JSON.stringify(record)}\n`)).catch(() => undefined);
-    return this.#tail;
+    this.#waiting.push(`${JSON.stringify(record)}\n`);
+    this.#writing ??= this.#writeWaiting().finally(() => (this.#writing = undefined));
+    return this.#writing;
   }
 
   async close(): Promise<void> {
-    await this.#tail;
+    await this.#writing;
     await this.#handle?.close();
     this.#handle = undefined;
   }
 
-  async #write(line: string): Promise<void> {
+  async #writeWaiting(): Promise<void> {
+    while (this.#waiting.length > 0) await this.#writeBatch().catch(() => undefined);
+  }
+
+  /** As many lines as there is room for in one file, but at least one. */
+  async #writeBatch(): Promise<void> {
+    const lines = this.#waiting;
+    this.#waiting = [];
     if (this.#handle === undefined) {
       this.#handle = await open(this.path, "a", 0o600);
       this.#size = (await this.#handle.stat()).size;
     }
-    if (this.#size > 0 && this.#size + line.length > this.#maxBytes) await this.#turnOver();
-    const { bytesWritten } = await this.#handle.write(line);
+    if (this.#size > 0 && this.#size + (lines[0]?.length ?? 0) > this.#maxBytes) await this.#turnOver();
+    let length = lines[0]?.length ?? 0;
+    let count = 1;
+    while (count < lines.length && this.#size + length + (lines[count]?.length ?? 0) <= this.#maxBytes)
+      length += lines[count++]?.length ?? 0;
+    this.#waiting = [...lines.slice(count), ...this.#waiting];
+    const { bytesWritten } = await this.#handle.write(lines.slice(0, count).join(""));
     this.#size += bytesWritten;
   }
 
