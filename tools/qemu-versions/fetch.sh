@@ -18,8 +18,8 @@ mmdebstrap --quiet --variant=extract --aptopt="APT::Default-Release \"$suite\"" 
 # Its own loader and libraries, also for what those load and for QEMU's modules, which are found beside the binary.
 libraries=$directory/usr/lib/x86_64-linux-gnu
 binary=$directory/usr/bin/qemu-system-x86_64
-loader=$(find "$directory"/usr/lib* "$directory"/lib* -name ld-linux-x86-64.so.2 | head -n 1)
+loader=$(find "$directory" -name ld-linux-x86-64.so.2 -type f | head -n 1)
 patchelf --set-interpreter "$loader" --force-rpath \
-  --set-rpath "$libraries:$directory/lib/x86_64-linux-gnu:$libraries/pulseaudio" "$binary"
+  --set-rpath "$libraries:$libraries/pulseaudio" "$binary"
 "$binary" --version >&2
 echo "$binary"

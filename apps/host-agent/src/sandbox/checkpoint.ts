@@ -74,8 +74,8 @@ export async function checkpoint(registry: Registry, entry: Entry, stages: Stage
   const next = await registry.lifecycle.createOverlay(record, sealed, guest.slot.uid, signal, dirname(sealed.path));
   record.pendingLayer = buildId;
   record.nextDisk = next;
-  await registry.enter(entry, "running");
   try {
+    await registry.enter(entry, "running");
     const captured = await freeze(registry, entry, guest, { buildId, next }, stages, signal);
     const layer = await commit(registry, entry, captured, sealed, stages, signal);
     await collect(registry, entry);
@@ -85,7 +85,7 @@ export async function checkpoint(registry: Registry, entry: Entry, stages: Stage
   } catch (error) {
     record.pendingLayer = undefined;
     record.nextDisk = undefined;
-    await registry.enter(entry, "running");
+    await registry.settle(entry, "running");
     await collect(registry, entry);
     throw error;
   }

@@ -18,7 +18,7 @@ export async function destroy(
   return await registry.locked(id, async () => {
     if (registry.find(id) !== entry) return [];
     const stages = new Stages();
-    await registry.enter(entry, "destroying", reason);
+    await registry.settle(entry, "destroying", reason); // a full disk must not keep it
     await stages.time("tear-down", () => registry.discard(entry));
     registry.logOperation("destroy", entry.record, stages);
     return stages.list;

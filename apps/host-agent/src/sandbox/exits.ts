@@ -27,7 +27,7 @@ export async function fail(registry: Registry, entry: Entry, reason: string): Pr
     .catch((error: unknown) => registry.options.log.error({ operation: "failed", id: record.id, err: error }));
   await settlePendingLayer(registry, entry);
   await collect(registry, entry);
-  await registry.enter(entry, "failed", reason);
+  await registry.settle(entry, "failed", reason);
 }
 
 export function reasonOf(exit: VmExit): string {

@@ -65,11 +65,12 @@ async function commit(
 ): Promise<void> {
   const { record } = entry;
   const signal = AbortSignal.any([entry.abandon.signal, AbortSignal.timeout(PAUSE_DEADLINE_MS)]);
-  record.pendingLayer = newBuildId();
-  await registry.enter(entry, "pausing");
+  const buildId = newBuildId();
+  record.pendingLayer = buildId;
   try {
-    if (memory) await commitMemoryAndDisk(registry, entry, guest, record.pendingLayer, stages, signal);
-    else await commitDisk(registry, entry, guest, record.pendingLayer, stages, signal);
+    await registry.enter(entry, "pausing");
+    if (memory) await commitMemoryAndDisk(registry, entry, guest, buildId, stages, signal);
+    else await commitDisk(registry, entry, guest, buildId, stages, signal);
   } catch (error) {
     await thaw(registry, entry, guest).catch(async (cause: unknown) => {
       registry.options.log.error({ operation: "pause.thaw", id: record.id, err: cause });
@@ -137,7 +138,7 @@ export async function finishPause(registry: Registry, entry: Entry, guest: LiveG
     .tearDown(entry.record, guest)
     .catch((error: unknown) => registry.options.log.error({ operation: "pause", id: entry.record.id, err: error }));
   await settlePendingLayer(registry, entry);
-  await registry.enter(entry, "paused");
+  await registry.settle(entry, "paused");
   await collect(registry, entry);
 }
 
@@ -153,7 +154,7 @@ export async function thaw(
   await guest.vm.resume(deadline);
   // Its file system may be frozen too; an agent that does not answer thaws it by itself.
   await guest.agent.thawFiles(deadline).catch(() => undefined);
-  await registry.enter(entry, "running");
+  await registry.settle(entry, "running");
 }
 
 function diskOf({ record: { id, disk } }: Entry): NonNullable<Entry["record"]["disk"]> {

@@ -49,7 +49,7 @@ async function recoverOne(registry: Registry, entry: Entry): Promise<void> {
     case "resuming":
       await registry.lifecycle.tearDown(record, undefined);
       await collect(registry, entry);
-      await registry.enter(entry, "paused", "the host agent ended while resuming");
+      await registry.settle(entry, "paused", "the host agent ended while resuming");
       return;
     case "pausing": {
       const { layers } = registry.options.records.paths(record.id);

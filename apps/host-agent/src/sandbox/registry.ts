@@ -81,15 +81,20 @@ export class Registry {
     return await this.#mutex.run(id, undefined, work);
   }
 
-  /** Makes a transition: durable first, then told to others. */
+  /** Makes a transition: durable first, then told to others. When it cannot be written it has not happened. */
   async enter(entry: Entry, state: SandboxState, reason?: string): Promise<void> {
     const { record } = entry;
-    if (record.state !== state) entry.health = "responsive"; // until it is asked
-    record.state = state;
-    record.reason = reason;
-    record.lastActiveAt = new Date(entry.lastActiveAtMs).toISOString();
-    await this.options.records.write(record);
-    this.options.retention.changed("sandboxes", record.id);
+    const before = { state: record.state, reason: record.reason };
+    Object.assign(record, { state, reason, lastActiveAt: new Date(entry.lastActiveAtMs).toISOString() });
+    try {
+      await this.options.records.write(record);
+    } catch (error) {
+      Object.assign(record, before);
+      throw error;
+    } finally {
+      this.options.retention.changed("sandboxes", record.id);
+    }
+    if (before.state !== state) entry.health = "responsive"; // until it is asked
     this.events.emit("changed", viewOf(entry), false);
   }
 
@@ -104,6 +109,21 @@ export class Registry {
     entry.health = "responsive"; // until it is asked
     this.options.retention.changed("sandboxes", record.id);
     this.events.emit("changed", viewOf(entry), false);
+  }
+
+  /**
+   * Notes what has happened already, also when it cannot be written: what the record says instead leads the next
+   * agent to the same state. Never fails.
+   */
+  async settle(entry: Entry, state: SandboxState, reason?: string): Promise<void> {
+    const { record } = entry;
+    try {
+      await this.enter(entry, state, reason);
+    } catch (error) {
+      this.options.log.error({ operation: "record", id: record.id, state, err: error });
+      Object.assign(record, { state, reason });
+      this.events.emit("changed", viewOf(entry), false);
+    }
   }
 
   /** Ends a sandbox; its files go unless others stand on them. A crash before its record is gone goes on here. */

@@ -63,9 +63,14 @@ async function start(
   if (!cold) checkCompatibility(layer, options.golden.compatibility);
   await registry.assertRoom(entry);
   const signal = AbortSignal.any([entry.abandon.signal, AbortSignal.timeout(START_DEADLINE_MS)]);
-  record.incarnation = incarnation;
-  if (deadline !== undefined) record.deadline = deadline;
-  await registry.enter(entry, "resuming");
+  const before = { incarnation: record.incarnation, deadline: record.deadline };
+  Object.assign(record, { incarnation, deadline: deadline ?? record.deadline });
+  try {
+    await registry.enter(entry, "resuming");
+  } catch (error) {
+    Object.assign(record, before);
+    throw error;
+  }
   try {
     if (record.slotIndex !== undefined) await lifecycle.tearDown(record, undefined); // it failed, and so did that
     const from = cold ? await stages.time("boot", () => bootFromDisk(registry, entry, layer, signal)) : layer;
@@ -78,7 +83,7 @@ async function start(
     record.layer = layerId;
     await lifecycle.tearDown(record, undefined);
     await collect(registry, entry);
-    await registry.enter(entry, "paused", `resume failed: ${WrennError.from(error).message}`);
+    await registry.settle(entry, "paused", `resume failed: ${WrennError.from(error).message}`);
     throw error;
   }
 }

@@ -81,15 +81,31 @@ async function takeOver(registry: Registry, entry: Entry, rewritten: Rewritten, 
   const { kind, from, to, held } = rewritten;
   const { record } = entry;
   await registry.locked(record.id, async () => {
+    const lives = registry.find(record.id) === entry && !registry.closing.signal.aborted;
+    const isCurrent = record.layer === from.meta.buildId && (kind === "collapse" || record.state === "paused");
+    const failure = lives && isCurrent ? await goOnFrom(registry, entry, to) : undefined;
+    if (lives && isCurrent) registry.logOperation("rewrite", record, stages, failure);
     held[Symbol.dispose]();
-    if (registry.find(record.id) !== entry || registry.closing.signal.aborted) return;
-    if (record.layer === from.meta.buildId && (kind === "collapse" || record.state === "paused")) {
-      record.layer = to.meta.buildId;
-      await registry.enter(entry, record.state, record.reason);
-      registry.logOperation("rewrite", record, stages);
-    }
-    await collect(registry, entry);
+    if (lives) await collect(registry, entry);
   });
+}
+
+/**
+ * @returns the failure that keeps the old layer
+ * @throws when the record on the disk may name either: then neither may go
+ */
+async function goOnFrom(registry: Registry, entry: Entry, to: Layer): Promise<unknown> {
+  const { record } = entry;
+  const before = record.layer;
+  record.layer = to.meta.buildId;
+  try {
+    await registry.enter(entry, record.state, record.reason);
+    return undefined;
+  } catch (error) {
+    record.layer = before;
+    await registry.enter(entry, record.state, record.reason);
+    return error;
+  }
 }
 
 const ownDisksOf = ({ meta: { disk } }: Layer, directory: string): string[] =>

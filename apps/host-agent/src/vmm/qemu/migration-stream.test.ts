@@ -89,6 +89,15 @@ describe("joinStreams", () => {
     expect(state).toEqual(joinStreams(base, savedDevices(4), bios(4)));
   });
 
+  it("passes on what QEMU says between sections, as version 10 does", () => {
+    const at = base.indexOf(Buffer.concat([Buffer.from([3]), u32(2)])); // before the last part of the memory
+    const command = Buffer.from([8, 0, 11, 0, 2, 0xab, 0xcd]);
+    const talking = Buffer.concat([base.subarray(0, at), command, base.subarray(at)]);
+    const joined = joinStreams(base, savedDevices(9), bios(3));
+    const expected = Buffer.concat([joined.subarray(0, at), command, joined.subarray(at)]);
+    expect(joinStreams(talking, savedDevices(9), bios(3))).toEqual(expected);
+  });
+
   it("refuses a truncated or foreign stream with an error, never by a crash", () => {
     fc.assert(
       fc.property(fc.nat(base.length - DEVICES.length - 1), (length) => {

@@ -13,6 +13,8 @@ const SECTION_START = 0x01;
 const SECTION_PART = 0x02;
 const SECTION_END = 0x03;
 const SECTION_FULL = 0x04;
+/** What QEMU tells the other side between sections, since 10.0: a number, a length, and so many bytes. */
+const COMMAND = 0x08;
 const SECTION_FOOTER = 0x7e;
 const PAGE_BYTES = 4096;
 
@@ -52,6 +54,11 @@ function rewriteRam(base: Buffer, firmware: Buffer): Buffer[] {
   for (;;) {
     const type = reader.peek();
     if (type === SECTION_FULL) return parts;
+    if (type === COMMAND) {
+      const head = reader.take(5);
+      parts.push(head, reader.take(head.readUInt16BE(3)));
+      continue;
+    }
     if (type !== SECTION_START && type !== SECTION_PART && type !== SECTION_END) {
       throw malformed(`unexpected section type ${type}`);
     }
