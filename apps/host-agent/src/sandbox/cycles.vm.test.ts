@@ -1,7 +1,11 @@
-/** Pause and resume, over and over: the host, the agent and the pager hold no more than at the beginning. */
+/**
+ * Pause and resume, over and over: the host, the agent and the pager hold no more than at the beginning. A full run
+ * can be ended and gone on with (`journal.ts`): each part of it is compared with its own beginning.
+ */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Journal } from "../../../../tests/host-agent/journal.ts";
 import { leakGate } from "../../../../tests/leaks/gate.ts";
 import { startTestHost, type TestHost } from "../testing/host-fixture.ts";
 import type { SandboxView } from "./manager.ts";
@@ -34,8 +38,11 @@ describe("many pauses and resumes", () => {
         ({ sandbox } = await host.manager.resume(sandbox.id, sandbox.incarnation + 1, undefined));
       };
       for (let n = 0; n < WARM_UP; n++) await cycle();
+      const journal = new Journal<{ what: string; cycles: number; before: Held; after: Held }>("cycles");
+      const left = journal.entries.reduce((rest, { cycles }) => rest - cycles, CYCLES);
       const before = await inventory(sandbox);
-      for (let n = 0; n < CYCLES; n++) await cycle();
+      let cycles = 0;
+      for (; cycles < left && !journal.timeIsOver; cycles++) await cycle();
       const after = await inventory(sandbox);
       for (const [what, count] of Object.entries(before.counts))
         expect({ what, more: (after.counts[what] ?? 0) - count }).toEqual({
@@ -47,6 +54,7 @@ describe("many pauses and resumes", () => {
       expect(after.layers).toBeLessThanOrEqual(14);
       expect(after.disks).toBeLessThanOrEqual(14);
       await host.manager.destroy(sandbox.id, 0);
+      journal.add({ what: new Date().toISOString(), cycles, before, after });
     },
     full ? 3 * 3_600_000 : 240_000,
   );
