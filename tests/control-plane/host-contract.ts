@@ -102,6 +102,7 @@ export function describeHostContract(name: string, start: () => Promise<HostUnde
         resumable: true,
       });
       expect((await agent.pauseSandbox({ id, incarnation: 1n })).sandbox).toMatchObject({ state: SandboxState.PAUSED });
+      expect(Number((await list(id))?.storedBytes)).toBeGreaterThan(0);
       await expect(agent.setDeadline({ id, incarnation: 1n, deadline })).rejects.toEqual(refused("invalid_state"));
       await expect(agent.resumeSandbox({ id, incarnation: 1n, deadline })).rejects.toEqual(
         refused("stale_incarnation"),
@@ -117,6 +118,51 @@ export function describeHostContract(name: string, start: () => Promise<HostUnde
       await expect(agent.pauseSandbox({ id, incarnation: 1n })).rejects.toEqual(refused("stale_incarnation"));
       await expect(agent.setDeadline({ id, incarnation: 1n })).rejects.toEqual(refused("stale_incarnation"));
       await agent.destroySandbox(id);
+    });
+
+    it("forks what runs and what is paused, all children once, and the source goes on", async () => {
+      const { id } = await create();
+      const children = [newId("sb"), newId("sb")];
+      const fork = async (incarnation = 1n) =>
+        await agent.forkSandbox({
+          id,
+          incarnation,
+          children: children.map((child) => ({ id: child, incarnation: 1n, deadline, accessToken: "child" })),
+        });
+      await expect(fork(2n)).rejects.toEqual(refused("stale_incarnation"));
+      const shape = children.map((child) => ({ id: child, incarnation: 1n, state: SandboxState.RUNNING }));
+      expect((await fork()).children).toMatchObject(shape);
+      expect((await fork()).children).toMatchObject(shape);
+      expect(await list(id)).toMatchObject({ state: SandboxState.RUNNING, incarnation: 1n });
+      expect((await list(children[0] as string))?.templateBuildId).toBe(template.buildId);
+      for (const child of children) await agent.destroySandbox(child);
+
+      await agent.pauseSandbox({ id, incarnation: 1n });
+      expect((await fork()).children).toMatchObject(shape);
+      expect(await list(id)).toMatchObject({ state: SandboxState.PAUSED });
+      for (const child of [id, ...children]) await agent.destroySandbox(child);
+      await expect(fork()).rejects.toEqual(refused("not_found"));
+    });
+
+    it("makes builds of sandboxes, which go on, lists them, and deletes them for good", async () => {
+      const { id } = await create();
+      const buildId = newId("bld_");
+      const make = async (incarnation = 1n) =>
+        await agent.snapshotSandbox({ id, incarnation, buildId, name: "contract" });
+      await expect(make(2n)).rejects.toEqual(refused("stale_incarnation"));
+      const { build } = await make();
+      expect(build).toMatchObject({ buildId, name: "contract", resources: template.defaultResources });
+      expect(Number(build?.sizeBytes)).toBeGreaterThan(0);
+      expect((await make()).build).toMatchObject({ buildId });
+      expect(await list(id)).toMatchObject({ state: SandboxState.RUNNING });
+      expect((await agent.listTemplateBuilds()).filter((one) => one.buildId === buildId)).toHaveLength(1);
+      const { files } = await agent.verifyTemplateBuild(buildId);
+      expect(files.length > 0 && files.every(({ intact }) => intact)).toBe(true);
+      await agent.destroySandbox(id);
+      await agent.deleteTemplateBuild(buildId);
+      await agent.deleteTemplateBuild(buildId);
+      expect((await agent.listTemplateBuilds()).filter((one) => one.buildId === buildId)).toEqual([]);
+      await expect(agent.verifyTemplateBuild(buildId)).rejects.toEqual(refused("not_found"));
     });
 
     it("takes deadlines and reports them", async () => {

@@ -9,12 +9,15 @@ import { WebSocket } from "ws";
 import { startPlatform, type Platform } from "../first-light/platform.ts";
 import { leakGate } from "../leaks/gate.ts";
 import { ExecClient } from "./exec-client.ts";
+import { TraceCollector, type CollectedSpan } from "./trace-collector.ts";
 
 /** How much later than promised something may happen on a busy machine. */
 const PATIENCE_MS = 20_000;
+const FULL = process.env["WRENN_TEST_FULL"] === "1";
 
 let platform: Platform;
 let id: string;
+let collector: TraceCollector;
 
 leakGate(() => ({
   stateDirectory: platform.directory,
@@ -23,13 +26,15 @@ leakGate(() => ({
 }));
 
 beforeAll(async () => {
-  platform = await startPlatform({ WRENN_SLOT_FIRST: "23700" });
+  collector = await TraceCollector.start();
+  platform = await startPlatform({ WRENN_SLOT_FIRST: "23700", OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint });
   const { status, body } = await platform.request("POST", "/v1/sandboxes", { timeout_sec: 0 });
   if (status !== 201) throw new Error(`no sandbox: ${JSON.stringify(body)}`);
   id = body.id as string;
 });
 afterAll(async () => {
   await platform?.stop();
+  await collector?.[Symbol.asyncDispose]();
 });
 
 async function api(
@@ -195,6 +200,8 @@ describe("files", () => {
     );
     const missing = await api("GET", "files/tar?path=/tmp/nowhere");
     expect([missing.status, (await errorOf(missing)).code]).toEqual([404, "not_found"]);
+    const file = await api("GET", "files/tar?path=/tmp/tree/a");
+    expect([file.status, (await errorOf(file)).code]).toEqual([400, "invalid_request"]);
     const broken = await api("PUT", "files/tar?path=/tmp/copy/of&user=root", "this is no archive".repeat(100));
     expect([broken.status, (await errorOf(broken)).code]).toEqual([400, "command_failed"]);
     expect((await shell("ls -A /tmp | grep -c archive || true")).stdout).toBe("0\n");
@@ -281,6 +288,16 @@ describe("a process", () => {
     expect(await second.end()).toMatchObject({ type: "exit", exit_code: 4 });
     expect(second.output("pty").toString()).toContain("33 91");
   });
+
+  it.runIf(FULL)(
+    "goes on for longer than connections usually may, also when nothing is said",
+    { timeout: 15 * 60_000 },
+    async () => {
+      const silent = new ExecClient(platform, id, { type: "start", cmd: "sh", args: ["-c", "sleep 660; echo done"] });
+      expect(await silent.end()).toMatchObject({ type: "exit", exit_code: 0 });
+      expect(silent.output("stdout").toString()).toBe("done\n");
+    },
+  );
 
   it("is followed by a browser with a ticket, once, and the key is in no URL", async () => {
     const { status, body } = await platform.request("POST", "/v1/tickets");
@@ -393,5 +410,44 @@ describe("events", () => {
     }
     const ids = [...text.matchAll(/^id: (\d+)$/gm)].map(([, eventId]) => eventId);
     expect(ids).toEqual(events.slice(3).map((event: { id: string }) => event.id));
+  });
+});
+
+describe("a trace", () => {
+  it("leads from the caller through the API and the host agent to the guest, under one request id", async () => {
+    const traceId = randomBytes(16).toString("hex");
+    const callerSpan = randomBytes(8).toString("hex");
+    const answer = await fetch(`${platform.url}/v1/sandboxes/${id}/exec`, {
+      method: "POST",
+      headers: {
+        "x-api-key": platform.apiKey,
+        "content-type": "application/json",
+        "x-request-id": "traced",
+        traceparent: `00-${traceId}-${callerSpan}-01`,
+      },
+      body: JSON.stringify({ cmd: "true" }),
+    });
+    expect(answer.status).toBe(200);
+    const named = (service: string, part: string) =>
+      collector.of(traceId).find((span) => span.service === service && span.name.includes(part));
+    const wanted: [string, string][] = [
+      ["wrenn-control-plane", "POST /v1/sandboxes/:id/exec"],
+      ["wrenn-control-plane", "agent StartProcess"],
+      ["wrenn-host-agent", "StartProcess"],
+      ["wrenn-host-agent", "guest Start"],
+    ];
+    const chain = await vi.waitUntil(
+      () => {
+        const spans = wanted.map(([service, part]) => named(service, part));
+        return spans.every((span) => span !== undefined) && (spans as CollectedSpan[]);
+      },
+      { timeout: PATIENCE_MS },
+    );
+    expect(chain.map(({ parentSpanId }) => parentSpanId)).toEqual([
+      callerSpan,
+      ...chain.slice(0, -1).map(({ spanId }) => spanId),
+    ]);
+    expect(chain[0]?.attributes["wrenn.request_id"]).toBe("traced");
+    expect(chain[2]?.attributes["wrenn.request_id"]).toBe("traced");
   });
 });

@@ -1,12 +1,15 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import * as fs from "node:fs/promises";
+import { get } from "node:https";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { connect as connectTls, type TLSSocket } from "node:tls";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { run } from "@wrenn/effects";
 import { connectDatabase } from "./database/connect.ts";
 import { TestServer } from "./database/test-database.ts";
 
@@ -146,4 +149,71 @@ describe("the control plane's process", () => {
       await database.destroy();
     }
   }, 30_000);
+});
+
+/** A certificate for 127.0.0.1 that signs itself. */
+async function makeCertificate(name: string): Promise<{ WRENN_TLS_CERT: string; WRENN_TLS_KEY: string }> {
+  const [certificate, key] = [join(directory, "cert.pem"), join(directory, "key.pem")];
+  const subject = ["-subj", `/CN=${name}`, "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"];
+  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key];
+  await run(["openssl", "req", "-x509", ...newKey, "-out", certificate, ...subject]);
+  return { WRENN_TLS_CERT: certificate, WRENN_TLS_KEY: key };
+}
+
+describe("TLS", () => {
+  async function shake(port: number, options: object = {}): Promise<TLSSocket> {
+    const ca = await fs.readFile(join(directory, "cert.pem"));
+    const socket = connectTls({ port, host: "127.0.0.1", ca, ...options });
+    await once(socket, "secureConnect");
+    return socket;
+  }
+  /** The name in the certificate that new connections get. */
+  async function nameAt(port: number): Promise<string | undefined> {
+    const socket = await shake(port, { rejectUnauthorized: false });
+    const { CN } = socket.getPeerCertificate().subject as { CN?: string };
+    socket.destroy();
+    return CN;
+  }
+
+  it("is served by settings, from 1.2 on; SIGHUP takes a renewed certificate, and open connections go on", async () => {
+    const settings = await makeCertificate("first");
+    const port = await freePort();
+    const database = await server.newDatabase();
+    const { child, ready, stdout, exited } = launch({ DATABASE_URL: database, WRENN_PORT: String(port), ...settings });
+    expect(await ready).toBe("ready\n");
+    const request = get({ port, host: "127.0.0.1", path: "/health", ca: await fs.readFile(settings.WRENN_TLS_CERT) });
+    const [answer] = (await once(request, "response")) as [import("node:http").IncomingMessage];
+    expect([answer.statusCode, answer.headers["strict-transport-security"]]).toEqual([
+      200,
+      expect.stringContaining("max-age="),
+    ]);
+    answer.resume();
+    await expect(
+      shake(port, { maxVersion: "TLSv1.1", minVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0" }),
+    ).rejects.toThrow(/protocol version/);
+    await expect(fetch(`http://127.0.0.1:${port}/health`)).rejects.toThrow("fetch failed");
+
+    const open = await shake(port);
+    await makeCertificate("second");
+    child.kill("SIGHUP");
+    await vi.waitUntil(async () => (await nameAt(port)) === "second", { timeout: 10_000 });
+    open.write("GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    expect(await text(open)).toMatch(/^HTTP\/1\.1 200 /);
+
+    await fs.writeFile(settings.WRENN_TLS_CERT, "no certificate");
+    child.kill("SIGHUP");
+    expect(await nameAt(port)).toBe("second");
+    child.kill("SIGTERM");
+    expect(await exited).toEqual([0, null]);
+    expect(await stdout).toContain("Cannot use the certificate");
+  }, 30_000);
+
+  it.each([
+    [{ WRENN_TLS_CERT: "/nonexistent/cert.pem", WRENN_TLS_KEY: "/nonexistent/key.pem" }, "Cannot use the certificate"],
+    [{ WRENN_TLS_CERT: "/etc/hosts" }, "one of WRENN_TLS_CERT and WRENN_TLS_KEY is missing"],
+  ])("says what is wrong with %j", async (settings, part) => {
+    const { stderr, exited } = launch({ DATABASE_URL: await server.newDatabase(), ...settings });
+    expect(await exited).toEqual([1, null]);
+    expect(await stderr).toContain(part);
+  });
 });

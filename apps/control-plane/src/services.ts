@@ -152,7 +152,7 @@ export async function openServices(config: Config, log: FastifyBaseLogger): Prom
       snapshots: new Snapshots({ hostId, store: snapshotStore, templates, agent, lifecycle, log }),
       reconciler,
       hosts: new HostMonitor({ hostId, agent, hosts: hostStore, templates, reconciler, log }),
-      idempotency: new IdempotencyStore(database),
+      idempotency: new IdempotencyStore(database, { abandonedAfterMs: config.settledAgeMs }),
       notifications,
       events: new EventStore(database),
       webhooks,

@@ -8,6 +8,8 @@ export interface WrennErrorOptions {
   cause?: unknown;
   /** The id of the request that failed, set where an error crosses a process boundary. */
   requestId?: string;
+  /** When to repeat the request, as far as it is known. */
+  retryAfterSec?: number;
 }
 
 /**
@@ -18,6 +20,7 @@ export class WrennError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
   readonly requestId: string | undefined;
+  readonly retryAfterSec: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: WrennErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -25,6 +28,7 @@ export class WrennError extends Error {
     this.code = code;
     this.hint = options.hint;
     this.requestId = options.requestId;
+    this.retryAfterSec = options.retryAfterSec;
   }
 
   /** The HTTP status of this error's code. */

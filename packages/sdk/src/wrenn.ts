@@ -1,6 +1,6 @@
 import { WrennError } from "./errors.ts";
 import { followEvents, type EventOptions } from "./events.ts";
-import { Execution, type ExecutionOptions } from "./execution.ts";
+import { Execution, type AttachOptions, type ExecutionOptions } from "./execution.ts";
 import type { CreateSandbox, Event, Health, Template } from "./generated.ts";
 import { pages } from "./pages.ts";
 import { Sandbox } from "./sandbox.ts";
@@ -62,6 +62,11 @@ export class Wrenn {
   /** Starts a program in a sandbox of which only the id is at hand; {@link Sandbox.start} is the same. */
   async execute(sandboxId: string, cmd: string, options: ExecutionOptions = {}): Promise<Execution> {
     return await Execution.start(this.#transport, sandboxId, cmd, options);
+  }
+
+  /** Goes on with a program of a sandbox of which only the id is at hand; {@link Sandbox.attach} is the same. */
+  async attach(sandboxId: string, pid: number, options: AttachOptions = {}): Promise<Execution> {
+    return await Execution.attach(this.#transport, sandboxId, pid, options);
   }
 
   /** Any operation, its answer not yet read. */

@@ -9,6 +9,7 @@ import {
   Wrenn,
   WrennError as ApiError,
   type Answer,
+  type AttachOptions,
   type CallArguments,
   type Event,
   type EventOptions,
@@ -18,6 +19,7 @@ import {
   type RequestBody,
   type WebSocketLike,
 } from "@wrenn/sdk";
+import type { Archive } from "../files/archive.ts";
 
 const OPEN_DEADLINE_MS = 30_000;
 /** The first sandbox of a template boots it, and a snapshot is written and read whole: both take their time. */
@@ -91,9 +93,7 @@ export class ApiClient {
 
   /** The bytes of a file in a sandbox. */
   async readFile(id: string, path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
-    const { body } = await own(this.#wrenn.response("readFile", { path: { id }, query: { path }, signal }));
-    if (body === null) throw new WrennError("internal", `Cannot read ${path}: the answer has no body`);
-    return body;
+    return bodyOf(await own(this.#wrenn.response("readFile", { path: { id }, query: { path }, signal })));
   }
 
   /** The console of a sandbox's VM; with `follow` until it stops. */
@@ -117,10 +117,35 @@ export class ApiClient {
     await this.call("writeFile", { path: { id }, query: { path }, body, signal, timeoutMs: 0 });
   }
 
+  /** A directory of a sandbox as a tar archive. */
+  async readTar(id: string, path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+    return bodyOf(await own(this.#wrenn.response("readTar", { path: { id }, query: { path }, signal })));
+  }
+
+  /** Unpacks an archive in a directory of a sandbox, when all of it has come. */
+  async writeTar(id: string, path: string, archive: Archive, signal: AbortSignal): Promise<void> {
+    const body = archive.stream;
+    try {
+      await this.call("writeTar", { path: { id }, query: { path }, body, signal, timeoutMs: 0 });
+    } catch (error) {
+      throw archive.failure ?? error;
+    }
+  }
+
   /** Starts a process; what its iteration throws goes through {@link ownError}. */
   async start(id: string, cmd: string, options: ExecutionOptions): Promise<Execution> {
     return await own(this.#wrenn.execute(id, cmd, options));
   }
+
+  /** Goes on with a process that runs already; as {@link ApiClient.start}. */
+  async attach(id: string, pid: number, options: AttachOptions): Promise<Execution> {
+    return await own(this.#wrenn.attach(id, pid, options));
+  }
+}
+
+function bodyOf({ body, url }: Response): ReadableStream<Uint8Array> {
+  if (body === null) throw new WrennError("internal", `Cannot read ${url}: the answer has no body`);
+  return body;
 }
 
 async function own<T>(work: Promise<T>): Promise<T> {

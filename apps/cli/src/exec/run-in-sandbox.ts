@@ -10,6 +10,9 @@ import type { CommandContext } from "../define-command.ts";
 import { EXIT } from "../exit-code.ts";
 import { writeAll } from "./write-all.ts";
 
+/** Of a terminal that nobody looks at yet. */
+const DETACHED_SIZE = { cols: 80, rows: 24 };
+
 /** What to run and how. */
 export interface SandboxCommand {
   argv: readonly [string, ...string[]];
@@ -29,18 +32,81 @@ export async function runInSandbox(
   sandboxId: string,
   command: SandboxCommand,
 ): Promise<number> {
-  const { output, interrupts } = context;
-  if (command.tty === true && !(process.stdin.isTTY && process.stdout.isTTY)) {
-    throw new WrennError("invalid_request", "Cannot give the command a terminal: this is not run in one", {
-      hint: "Leave out --tty",
-    });
-  }
+  if (command.tty === true) requireTerminal();
   const [program, ...args] = command.argv;
-  const execution = await client.start(sandboxId, program, { args, ...settingsOf(command), signal: context.signal });
-  const forwarded = new AbortController();
-  using _signals = forwardSignals(execution, interrupts);
-  const terminal = command.tty === true ? attachTerminal(execution) : undefined;
-  const input = forwardInput(execution, forwarded.signal);
+  const execution = await client.start(sandboxId, program, {
+    args,
+    ...settingsOf(command),
+    stdin: true,
+    ...(command.tty === true ? { pty: terminalSize() } : {}),
+    signal: context.signal,
+  });
+  using _signals = forwardSignals(execution, context.interrupts);
+  try {
+    return await follow(context, sandboxId, execution, { tty: command.tty === true, closeInput: true });
+  } catch (thrown) {
+    return commandError(context, command, ownError(thrown));
+  }
+}
+
+/** Starts a command that goes on without this process. @returns its pid */
+export async function startInSandbox(
+  context: CommandContext,
+  client: ApiClient,
+  sandboxId: string,
+  command: SandboxCommand,
+): Promise<number> {
+  const [program, ...args] = command.argv;
+  const execution = await client.start(sandboxId, program, {
+    args,
+    ...settingsOf(command),
+    ...(command.tty === true ? { pty: DETACHED_SIZE } : {}),
+    onDisconnect: "keep",
+    signal: context.signal,
+  });
+  for await (const event of execution) if (event.type === "start") return event.pid;
+  throw new WrennError("internal", "Cannot start the command: the platform did not tell its pid");
+}
+
+/**
+ * Goes on with a command that runs already. Leaving does not end it: Ctrl-C does that here, and nothing in a terminal,
+ * where every key is the command's.
+ * @returns the exit code for this process
+ */
+export async function attachInSandbox(
+  context: CommandContext,
+  client: ApiClient,
+  sandboxId: string,
+  { pid, tty }: { pid: number; tty: boolean },
+): Promise<number> {
+  if (tty) requireTerminal();
+  const { output, signal } = context;
+  const execution = await client.attach(sandboxId, pid, {
+    offsets: { stdout: 0, stderr: 0, pty: 0 },
+    pty: tty,
+    onDisconnect: "keep",
+    signal,
+  });
+  if (tty) await execution.resize(terminalSize());
+  try {
+    return await follow(context, sandboxId, execution, { tty, closeInput: false });
+  } catch (thrown) {
+    if (!signal.aborted) throw ownError(thrown);
+    output.note(`wrenn: left ${pid}; it runs on`);
+    throw signal.reason;
+  }
+}
+
+/** Passes on what the command prints and what is typed here, until it ends. @returns its exit code */
+async function follow(
+  { output }: CommandContext,
+  sandboxId: string,
+  execution: Execution,
+  { tty, closeInput }: { tty: boolean; closeInput: boolean },
+): Promise<number> {
+  const left = new AbortController();
+  const terminal = tty ? attachTerminal(execution) : undefined;
+  const input = forwardInput(execution, { closeInput, signal: left.signal });
   try {
     for await (const event of execution) {
       if (output.json) output.line(JSON.stringify({ ...frameOf(event), sandbox_id: sandboxId }));
@@ -61,24 +127,27 @@ export async function runInSandbox(
       }
     }
     return EXIT.runFailed;
-  } catch (thrown) {
-    return commandError(context, command, ownError(thrown));
   } finally {
     terminal?.[Symbol.dispose](); // before standard input is given up
-    forwarded.abort();
+    left.abort();
     await execution.close();
     await input;
   }
 }
 
-function settingsOf({ cwd, user, envs, timeoutSec, tty }: SandboxCommand): ExecutionOptions {
+function requireTerminal(): void {
+  if (process.stdin.isTTY && process.stdout.isTTY) return;
+  throw new WrennError("invalid_request", "Cannot give the command a terminal: this is not run in one", {
+    hint: "Leave out --tty",
+  });
+}
+
+function settingsOf({ cwd, user, envs, timeoutSec }: SandboxCommand): ExecutionOptions {
   return {
-    stdin: true,
     ...(cwd === undefined ? {} : { cwd }),
     ...(user === undefined ? {} : { user }),
     ...(envs === undefined ? {} : { envs }),
     ...(timeoutSec === undefined ? {} : { timeoutMs: timeoutSec * 1_000 }),
-    ...(tty === true ? { pty: terminalSize() } : {}),
   };
 }
 
@@ -121,8 +190,11 @@ function forwardSignals(execution: Execution, interrupts: CommandContext["interr
   });
 }
 
-/** Copies standard input, then closes the command's. */
-async function forwardInput(execution: Execution, signal: AbortSignal): Promise<void> {
+/** Copies standard input, then closes the command's if that is wanted. */
+async function forwardInput(
+  execution: Execution,
+  { closeInput, signal }: { closeInput: boolean; signal: AbortSignal },
+): Promise<void> {
   const { stdin } = process;
   signal.addEventListener("abort", () => stdin.destroy(), { once: true });
   try {
@@ -133,7 +205,7 @@ async function forwardInput(execution: Execution, signal: AbortSignal): Promise<
     // this end was closed (`<&-`), is a directory, or has been given up
     if (!signal.aborted && (error as NodeJS.ErrnoException).code === undefined) throw error;
   }
-  if (!signal.aborted) await execution.closeInput();
+  if (closeInput && !signal.aborted) await execution.closeInput();
 }
 
 /** A terminal without a size, such as a container's, is as large as terminals used to be. */
@@ -144,9 +216,7 @@ function terminalSize(): { cols: number; rows: number } {
 /** Makes this terminal raw, and passes on its size. */
 function attachTerminal(execution: Execution): Disposable {
   const stdin = process.stdin as ReadStream;
-  const resize = (): void => {
-    void execution.resize(terminalSize());
-  };
+  const resize = (): void => void execution.resize(terminalSize());
   stdin.setRawMode(true);
   process.stdout.on("resize", resize);
   return {

@@ -6,6 +6,7 @@
 import { createServer, type Server } from "node:http";
 import { once } from "node:events";
 import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { ErrorCode } from "@wrenn/errors";
@@ -28,6 +29,9 @@ export type Fault =
   /** Refused. */
   | "refuse";
 
+/** What every layer of the model takes. */
+export const MODEL_LAYER_BYTES = 4_096n;
+
 export interface ModelHostOptions {
   socketPath: string;
   token: string;
@@ -42,37 +46,58 @@ export class ModelHost {
   readonly destroyed: { id: string; state: hostagent.SandboxState }[] = [];
   /** For the next calls that change a sandbox, in order; undefined: none. */
   faults: (Fault | undefined)[] = [];
+  /** How far its clock is ahead of everybody else's. */
+  clockSkewMs = 0;
   readonly #options: ModelHostOptions;
-  readonly #server: Server;
+  #server: Server | undefined;
   readonly #watchers = new Set<(sandbox: hostagent.Sandbox) => void>();
   #held: (() => void)[] = [];
   #onHeld: () => void = () => undefined;
-  readonly #stop = new AbortController();
+  #stop = new AbortController();
 
   private constructor(options: ModelHostOptions) {
     this.#options = options;
+  }
+
+  async #listen(): Promise<void> {
+    this.#stop = new AbortController();
+    const { token, socketPath } = this.#options;
     const handler = connectNodeAdapter({ routes: (router) => this.#routes(router), shutdownSignal: this.#stop.signal });
     this.#server = createServer((request, response) => {
-      if (request.headers.authorization === `Bearer ${options.token}`) return handler(request, response);
+      if (request.headers.authorization === `Bearer ${token}`) return handler(request, response);
       response
         .writeHead(401, { "content-type": "application/json" })
         .end('{"code":"unauthenticated","message":"wrong token"}');
     });
+    this.#server.listen(socketPath);
+    await once(this.#server, "listening");
   }
 
   static async start(options: ModelHostOptions): Promise<ModelHost> {
     const host = new ModelHost(options);
-    host.#server.listen(options.socketPath);
-    await once(host.#server, "listening");
+    await host.#listen();
     return host;
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort();
     this.release();
-    this.#server.close();
-    this.#server.closeAllConnections();
-    await once(this.#server, "close");
+    await this.#close();
+  }
+
+  /** Its process is killed and started again: every connection breaks, and calls that were under way are forgotten. */
+  async restart(): Promise<void> {
+    this.#held = [];
+    await this.#close();
+    await this.#listen();
+  }
+
+  async #close(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return;
+    this.#stop.abort();
+    server.close();
+    server.closeAllConnections();
+    await once(server, "close");
   }
 
   /** Settles when a call is held back. */
@@ -91,7 +116,7 @@ export class ModelHost {
   /** The host pauses a running sandbox by itself. */
   pauseAtDeadline(id: string): void {
     this.#change(id, SandboxState.RUNNING, (sandbox) =>
-      Object.assign(sandbox, { state: SandboxState.PAUSED, resumable: true }),
+      Object.assign(sandbox, { state: SandboxState.PAUSED, resumable: true, storedBytes: MODEL_LAYER_BYTES }),
     );
   }
 
@@ -228,6 +253,7 @@ export class ModelHost {
       incarnation,
       templateBuildId,
       state: SandboxState.RUNNING,
+      lastActiveAt: this.#now(),
       ...(resources === undefined ? {} : { resources }),
       ...(deadline === undefined ? {} : { deadline }),
     });
@@ -237,6 +263,8 @@ export class ModelHost {
   }
 
   #fork({ id, incarnation, children }: hostagent.ForkSandboxRequest) {
+    const present = children.map((child) => this.sandboxes.get(child.id));
+    if (present.every((sandbox) => sandbox !== undefined)) return { children: present };
     const source = this.#current(id, incarnation);
     if (source.state !== SandboxState.RUNNING && source.state !== SandboxState.PAUSED)
       throw refusal(Code.FailedPrecondition, "invalid_state", "Cannot fork: it neither runs nor is paused");
@@ -246,6 +274,7 @@ export class ModelHost {
         incarnation: child.incarnation,
         templateBuildId: source.templateBuildId,
         state: SandboxState.RUNNING,
+        lastActiveAt: this.#now(),
         ...(source.resources === undefined ? {} : { resources: source.resources }),
         ...(child.deadline === undefined ? {} : { deadline: child.deadline }),
       });
@@ -264,7 +293,7 @@ export class ModelHost {
       buildId,
       name,
       ...(source.resources === undefined ? {} : { resources: source.resources }),
-      sizeBytes: 4_096n,
+      sizeBytes: MODEL_LAYER_BYTES,
     });
     this.builds.set(buildId, build);
     return { build };
@@ -285,7 +314,7 @@ export class ModelHost {
     if (sandbox.state === SandboxState.PAUSED) return { sandbox };
     if (sandbox.state !== SandboxState.RUNNING)
       throw refusal(Code.FailedPrecondition, "invalid_state", "Cannot pause: it does not run");
-    Object.assign(sandbox, { state: SandboxState.PAUSED, resumable: true });
+    Object.assign(sandbox, { state: SandboxState.PAUSED, resumable: true, storedBytes: MODEL_LAYER_BYTES });
     this.#tell(sandbox);
     return { sandbox };
   }
@@ -298,12 +327,17 @@ export class ModelHost {
       throw refusal(Code.FailedPrecondition, "invalid_state", "Cannot resume: it is not paused");
     Object.assign(sandbox, {
       state: SandboxState.RUNNING,
+      lastActiveAt: this.#now(),
       incarnation,
       reason: "",
       deadline: deadline ?? sandbox.deadline,
     });
     this.#tell(sandbox);
     return { sandbox };
+  }
+
+  #now() {
+    return timestampFromMs(Date.now() + this.clockSkewMs);
   }
 
   #find(id: string): hostagent.Sandbox {

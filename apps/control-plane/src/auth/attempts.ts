@@ -39,7 +39,7 @@ export class Attempts {
 
   /**
    * Takes an attempt.
-   * @throws WrennError `rate_limited`, with the time to wait in its hint
+   * @throws WrennError `rate_limited`, with the time to wait
    */
   take(key: string): void {
     const bucket = this.#bucketOf(key);
@@ -47,6 +47,7 @@ export class Attempts {
       const waitSec = Math.ceil(((1 - bucket.attempts) * this.#windowMs) / this.#burst / 1_000);
       throw new WrennError("rate_limited", this.#message, {
         hint: `Repeat it in ${waitSec} s`,
+        retryAfterSec: waitSec,
       });
     }
     bucket.attempts--;

@@ -11,6 +11,7 @@ import * as accounts from "./migrations/0003-accounts.ts";
 import * as events from "./migrations/0004-events.ts";
 import * as keyChanges from "./migrations/0005-key-changes.ts";
 import * as health from "./migrations/0006-health.ts";
+import * as storedBytes from "./migrations/0007-stored-bytes.ts";
 
 /** In order; a name that was released never changes. */
 const MIGRATIONS = {
@@ -20,6 +21,7 @@ const MIGRATIONS = {
   "0004-events": events,
   "0005-key-changes": keyChanges,
   "0006-health": health,
+  "0007-stored-bytes": storedBytes,
 };
 
 /** Their names, in order. */

@@ -175,6 +175,8 @@ interface SandboxTable {
   state: SandboxState;
   incarnation: number;
   resumable: Generated<boolean>;
+  /** Allocated bytes of its layers, as its host said last. */
+  stored_bytes: Generated<number>;
   reason: string | null;
   health: Generated<SandboxHealth>;
   vcpus: number;

@@ -103,7 +103,15 @@ export class GuestProcess {
         { signal: abort.signal, requestId },
       )
       [Symbol.asyncIterator]();
-    return await GuestProcess.#opened(agent, row, requestId, stream, abort);
+    try {
+      return await GuestProcess.#opened(agent, row, requestId, stream, abort);
+    } catch (cause) {
+      if (WrennError.from(cause).code !== "not_found") throw cause;
+      throw new WrennError("not_found", `Cannot go on with process ${pid} of sandbox ${row.id}: there is none`, {
+        cause,
+        hint: "GET /v1/sandboxes/{id}/processes lists those that run",
+      });
+    }
   }
 
   static async #opened(

@@ -12,6 +12,7 @@ import type { SandboxRow } from "../database/tables.ts";
 import { GuestProcess } from "../exec/guest-process.ts";
 import { OutputBuffer } from "../exec/output.ts";
 import { goneSignal } from "../http/gone-signal.ts";
+import { entryViewOf } from "./entry-view.ts";
 import { findSandbox, requireRunning } from "../sandboxes/find.ts";
 import type { Services } from "../services.ts";
 import { bodyOf } from "./upload-body.ts";
@@ -78,9 +79,12 @@ export const tarRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = asyn
   );
 
   async function requireDirectory(row: SandboxRow, { path, user }: FileQuery, requestId: string): Promise<void> {
-    // a slash at the end is a directory, or an error
-    const at = { sandboxId: row.id, incarnation: row.incarnation, path: `${path}/.`, user };
-    await agent.statFile(at, { requestId });
+    const at = { sandboxId: row.id, incarnation: row.incarnation, path, user };
+    const { entry } = await agent.statFile(at, { requestId });
+    if (entry === undefined || entryViewOf(entry).type !== "file") return;
+    throw new WrennError("invalid_request", `Cannot archive ${path}: it is a file`, {
+      hint: "Read it with GET /v1/sandboxes/{id}/files",
+    });
   }
 
   async function runTar(

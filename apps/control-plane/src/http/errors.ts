@@ -6,6 +6,8 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { WrennError } from "@wrenn/errors";
 import { fromDatabase } from "../database/errors.ts";
 
+/** Where nobody knows when it gets better. */
+const RETRY_AFTER_SEC = 2;
 const JSON_TYPE = "application/json; charset=utf-8";
 
 /** Answers every failure of `app` with `{"error":{code,message,hint?,request_id}}`. */
@@ -52,9 +54,10 @@ function headersOf(error: WrennError): Record<string, string> {
     case "unauthorized":
       return { "www-authenticate": 'ApiKey realm="wrenn", header="X-API-Key"' };
     case "rate_limited":
+    case "quota_exceeded":
     case "unavailable":
     case "capacity":
-      return { "retry-after": "2" };
+      return { "retry-after": String(error.retryAfterSec ?? RETRY_AFTER_SEC) };
     default:
       return {};
   }

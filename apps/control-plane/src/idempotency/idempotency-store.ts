@@ -5,8 +5,6 @@ import { fromDatabase } from "../database/errors.ts";
 
 /** How long a key is remembered. */
 const RETENTION_HOURS = 24;
-/** A request that was begun this long ago and left nothing behind will never be finished by who began it. */
-const ABANDONED_AFTER_SEC = 60;
 
 export interface Claim {
   teamId: string;
@@ -24,9 +22,15 @@ export interface KnownRequest {
 
 export class IdempotencyStore {
   readonly #database: Database;
+  readonly #abandonedAfterSec: number;
 
-  constructor(database: Database) {
+  /**
+   * @param options.abandonedAfterMs a request that was begun this long ago and left nothing behind will never be
+   *   finished by who began it
+   */
+  constructor(database: Database, { abandonedAfterMs }: { abandonedAfterMs: number }) {
     this.#database = database;
+    this.#abandonedAfterSec = abandonedAfterMs / 1_000;
   }
 
   /** Takes a key. @returns undefined when it is the caller's now, else the request that has it. */
@@ -96,7 +100,9 @@ export class IdempotencyStore {
       .where("resource_id", "=", resourceId)
       .where("response_body", "is", null)
       .$if(options.abandoned, (query) =>
-        query.where(sql<boolean>`created_at < now() - make_interval(secs => ${ABANDONED_AFTER_SEC})`),
+        query.where(
+          sql<boolean>`created_at < now() - make_interval(secs => ${this.#abandonedAfterSec}::double precision)`,
+        ),
       )
       .execute()
       .catch(rethrow);

@@ -105,6 +105,7 @@ describe("quotas", () => {
     await setQuotas({ running_sandboxes: 1 });
     const refused = {
       status: 429,
+      headers: { "retry-after": "10" },
       body: { error: { code: "quota_exceeded", message: "Cannot take 1 more: the team has 1 of 1 running sandboxes" } },
     };
     expect(await request(test.app, "POST", "/v1/sandboxes", operator(), {})).toMatchObject(refused);
@@ -128,6 +129,31 @@ describe("quotas", () => {
     expect(await snapshot()).toBe("quota_exceeded");
     await setQuotas({ snapshot_bytes: 1_024 * 1_048_576 });
     expect(await snapshot()).toBe("agent_unavailable");
+    expect((await usage()).snapshot_bytes.used).toBe(0);
+  });
+
+  it("hold for pauses and forks: a layer counts with the memory until it is written, then with its own bytes", async () => {
+    const { database, sandboxes } = test.services;
+    const [running, paused] = [await insert("running"), await insert("paused")];
+    const memoryBytes = 1_024 * 1_048_576;
+    await sandboxes.recordStored(new Map([[paused, 3_000]]));
+    expect((await usage()).snapshot_bytes.used).toBe(3_000);
+    const operations = [`${running}/pause`, `${paused}/fork`];
+    const codes = async () =>
+      await Promise.all(
+        operations.map(async (path) => {
+          const answer = await request(test.app, "POST", `/v1/sandboxes/${path}`, operator(), {});
+          return [answer.status, answer.body.error.code, answer.headers["retry-after"]];
+        }),
+      );
+    await setQuotas({ snapshot_bytes: memoryBytes + 2_999 });
+    expect(await codes()).toEqual(operations.map(() => [429, "quota_exceeded", "10"]));
+    expect(await sandboxes.find(test.teamId, running)).toMatchObject({ state: "running" });
+    await setQuotas({ snapshot_bytes: 2 * memoryBytes + 3_000 });
+    expect(await codes()).toEqual(operations.map(() => [502, "agent_unavailable", undefined]));
+    // the pause has not come back: nobody knows yet how large its layer is
+    expect((await usage()).snapshot_bytes.used).toBe(memoryBytes + 3_000);
+    await sql`update sandboxes set state = 'gone', ended_at = now()`.execute(database);
     expect((await usage()).snapshot_bytes.used).toBe(0);
   });
 

@@ -31,6 +31,17 @@ const NAMES: Readonly<Record<keyof Limits, string>> = {
   snapshotBytes: "bytes of snapshots",
 };
 
+const HIGHER = "or ask who runs the platform for a higher quota";
+const PAUSE = `Pause or destroy what is not needed, ${HIGHER}`;
+const HINTS: Readonly<Record<keyof Limits, string>> = {
+  runningSandboxes: PAUSE,
+  vcpus: PAUSE,
+  memoryMib: PAUSE,
+  snapshotBytes: `Destroy sandboxes or delete snapshots that are not needed, ${HIGHER}`,
+};
+/** Only the team's own doing makes room. */
+const RETRY_AFTER_SEC = 10;
+
 export class Quotas {
   readonly #database: Database;
   readonly #defaults: Limits;
@@ -102,17 +113,17 @@ export class Quotas {
 }
 
 /**
- * A sandbox counts from the request to start it until its VM is gone; a snapshot that is being made
- * counts with the memory of its sandbox, for only its end tells its size.
+ * A sandbox counts from the request to start it until its VM is gone, and its layers until it is; a layer or a snapshot
+ * that is being written counts with the memory of its sandbox, for only its end tells its size.
  */
 async function usageOf(database: Database, teamId: string): Promise<Amounts> {
   const { rows } = await sql<Amounts>`
     select
-      count(*) as "runningSandboxes",
-      coalesce(sum(vcpus), 0)::bigint as vcpus,
-      coalesce(sum(memory_mib), 0)::bigint as "memoryMib",
+      count(*) filter (where has_vm) as "runningSandboxes",
+      coalesce(sum(vcpus) filter (where has_vm), 0)::bigint as vcpus,
+      coalesce(sum(memory_mib) filter (where has_vm), 0)::bigint as "memoryMib",
       (
-        (select coalesce(sum(size_bytes), 0) from layers where team_id = ${teamId} and deleted_at is null)
+        coalesce(sum(stored_bytes + case when state = 'pausing' then memory_mib * ${MIB}::bigint else 0 end), 0)
         + (
           select coalesce(sum(case when state in ('waiting', 'building') then memory_mib * ${MIB}::bigint else size_bytes end), 0)
           from template_builds
@@ -120,8 +131,11 @@ async function usageOf(database: Database, teamId: string): Promise<Amounts> {
             and state <> 'failed'
         )
       )::bigint as "snapshotBytes"
-    from sandboxes
-    where team_id = ${teamId} and state in ('creating', 'running', 'pausing', 'resuming')`.execute(database);
+    from (
+      select *, state in ('creating', 'running', 'pausing', 'resuming') as has_vm
+      from sandboxes
+      where team_id = ${teamId} and state <> 'gone'
+    ) as present`.execute(database);
   const [used] = rows;
   if (used === undefined) throw new TypeError("Cannot count what a team uses: an aggregate has one row");
   return used;
@@ -132,7 +146,7 @@ function check(name: keyof Limits, used: number, wanted: number, limit: number):
   throw new WrennError(
     "quota_exceeded",
     `Cannot take ${wanted} more: the team has ${used} of ${limit} ${NAMES[name]}`,
-    { hint: "Pause or destroy what is not needed, or ask who runs the platform for a higher quota" },
+    { hint: HINTS[name], retryAfterSec: RETRY_AFTER_SEC },
   );
 }
 

@@ -69,6 +69,7 @@ export class Reconciler {
     const onHost = new Map<string, ObservedSandbox | undefined>();
     for (const sandbox of await agent.listSandboxes()) onHost.set(sandbox.id, observe(sandbox));
     const activity = new Map<string, string>();
+    const stored = new Map<string, number>();
     for (const { row, ageMs } of rows) {
       const known = onHost.has(row.id);
       const observed = onHost.get(row.id);
@@ -76,11 +77,14 @@ export class Reconciler {
       if (known && observed === undefined) continue; // in a state that this release does not know
       if (observed?.lastActiveAt !== undefined && isNewer(observed.lastActiveAt, row.last_active_at))
         activity.set(row.id, observed.lastActiveAt);
+      if (observed?.storedBytes !== undefined && observed.storedBytes !== row.stored_bytes)
+        stored.set(row.id, observed.storedBytes);
       await resolver
         .act(row, observed, ageMs)
         .catch((error: unknown) => log.warn({ sandbox: row.id, err: error }, "cannot reconcile a sandbox"));
     }
     await store.recordActivity(activity);
+    await store.recordStored(stored);
     await this.#resolveOrphans([...onHost.values()].filter((observed) => observed !== undefined));
   }
 

@@ -29,6 +29,7 @@ function host(state: SandboxState, incarnation = 2, overrides: Partial<ObservedS
     idleTimeoutSec: 300,
     endAtMs: undefined,
     lastActiveAt: undefined,
+    storedBytes: undefined,
     ...overrides,
   };
 }

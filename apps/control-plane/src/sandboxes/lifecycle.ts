@@ -147,13 +147,17 @@ export class Lifecycle {
   }
 
   async #insert(row: NewSandboxRow): Promise<SandboxRow> {
-    const [inserted] = await this.#insertAll(row.team_id, [row]);
+    const [inserted] = await this.#insertAll(row.team_id, {}, [row]);
     return inserted as SandboxRow;
   }
 
   /** Writes the rows of new sandboxes, all or none. @throws WrennError `quota_exceeded` */
-  async #insertAll(teamId: string, rows: readonly NewSandboxRow[]): Promise<SandboxRow[]> {
-    return await this.#quotas.admit(teamId, demandOf(rows), async (transaction) => {
+  async #insertAll(
+    teamId: string,
+    storage: Pick<Partial<Amounts>, "snapshotBytes">,
+    rows: readonly NewSandboxRow[],
+  ): Promise<SandboxRow[]> {
+    return await this.#quotas.admit(teamId, { ...demandOf(rows), ...storage }, async (transaction) => {
       const store = new SandboxStore(transaction);
       const inserted: SandboxRow[] = [];
       for (const row of rows) inserted.push(await store.insert(row));
@@ -177,6 +181,7 @@ export class Lifecycle {
     if (source.state !== "running" && source.state !== "paused") throw wrongState("fork", source);
     const children = await this.#insertAll(
       source.team_id,
+      storageOf(source), // of the layer that they begin from
       Array.from({ length: request.count }, () => ({
         id: newId("sb"),
         team_id: source.team_id,
@@ -244,11 +249,13 @@ export class Lifecycle {
   async #pause(row: SandboxRow, requestId: string, { memory }: PauseQuery): Promise<SandboxRow> {
     const pausing = await this.#begin(row, "pause", ["running"], { to: "pausing" });
     try {
-      const { stages } = await this.#agent.pauseSandbox(
+      const { sandbox, stages } = await this.#agent.pauseSandbox(
         { id: row.id, incarnation: BigInt(pausing.incarnation), diskOnly: !memory },
         { requestId },
       );
       this.#record("pause", pausing, requestId, stages);
+      if (sandbox?.storedBytes !== undefined)
+        await this.#store.recordStored(new Map([[row.id, Number(sandbox.storedBytes)]]));
     } catch (error) {
       return await this.#settle(pausing, "paused", error);
     }
@@ -304,12 +311,10 @@ export class Lifecycle {
   ): Promise<SandboxRow> {
     if (!from.includes(row.state)) throw wrongState(verb, row);
     const expected = { from, incarnation: row.incarnation };
-    const changed =
-      change.to === "resuming"
-        ? await this.#quotas.admit(row.team_id, demandOf([row]), (transaction) =>
-            new SandboxStore(transaction).transition(row.id, change, expected),
-          )
-        : await this.#store.transition(row.id, change, expected);
+    const demand = change.to === "resuming" ? demandOf([row]) : storageOf(row);
+    const changed = await this.#quotas.admit(row.team_id, demand, (transaction) =>
+      new SandboxStore(transaction).transition(row.id, change, expected),
+    );
     if (changed !== undefined) return changed;
     throw new WrennError("conflict", `Cannot ${verb} sandbox ${row.id}: another operation changed it meanwhile`, {
       hint: "Look at its status, then repeat",
@@ -405,6 +410,13 @@ const HINTS: Readonly<Record<SandboxState, string>> = {
   gone: "Create another one",
   failed: "Resume it when a layer was committed, or destroy it",
 };
+
+const MIB = 1_048_576;
+
+/** What a layer of a sandbox may take: until it is written, only the memory tells. */
+function storageOf({ memory_mib: memoryMib }: Pick<SandboxRow, "memory_mib">): Pick<Amounts, "snapshotBytes"> {
+  return { snapshotBytes: memoryMib * MIB };
+}
 
 /** What sandboxes take of their team's quotas while they have a VM. */
 function demandOf(rows: readonly Pick<NewSandboxRow, "vcpus" | "memory_mib">[]): Partial<Amounts> {

@@ -16,6 +16,8 @@ export interface ObservedSandbox {
   endAtMs: number | undefined;
   /** RFC 3339, or undefined when the host does not say. */
   lastActiveAt: string | undefined;
+  /** Allocated bytes of its layers; undefined when the host does not say. */
+  storedBytes: number | undefined;
 }
 
 const STATES: Readonly<Record<hostagent.SandboxState, SandboxState | undefined>> = {
@@ -52,5 +54,6 @@ export function observe(sandbox: hostagent.Sandbox): ObservedSandbox | undefined
     idleTimeoutSec: deadline?.idleTimeoutSec ?? 0,
     endAtMs: deadline?.endAt === undefined ? undefined : timestampDate(deadline.endAt).getTime(),
     lastActiveAt: sandbox.lastActiveAt === undefined ? undefined : timestampDate(sandbox.lastActiveAt).toISOString(),
+    storedBytes: sandbox.storedBytes === undefined ? undefined : Number(sandbox.storedBytes),
   };
 }

@@ -27,7 +27,7 @@ export const sandboxOperations: Operations = {
     description:
       "Answers when its guest can be used. Every field may be left out, and so may the body. Goes on to its end also when the client goes away. Repeated under the same `Idempotency-Key` it gives the first answer again, with the header `X-Idempotent-Replay`; another request under that key is a `conflict`. A create that failed may be repeated under its key.",
     usesHost: true,
-    errors: ["quota_exceeded", "not_found", "conflict", "quota_exceeded"],
+    errors: ["not_found", "conflict", "quota_exceeded"],
     request: {
       headers: { "idempotency-key": "5f0c6f7e-try" },
       body: { template: "base", timeout_sec: 300, metadata: { purpose: "try" } },
@@ -77,7 +77,7 @@ export const sandboxOperations: Operations = {
     summary: "Pause a sandbox",
     description: "Writes memory and disk, and answers when they are durable. A pause that fails leaves it running.",
     usesHost: true,
-    errors: ["invalid_state", "conflict"],
+    errors: ["invalid_state", "conflict", "quota_exceeded"],
     request: { params, query: { memory: true } },
     answers: { 200: { description: "It is paused.", example: { ...SANDBOX_EXAMPLE, status: "paused" } } },
   },
@@ -87,7 +87,7 @@ export const sandboxOperations: Operations = {
     summary: "Resume a paused sandbox",
     description: "It goes on where it was paused. A resume that fails leaves it paused.",
     usesHost: true,
-    errors: ["quota_exceeded", "invalid_state", "conflict", "incompatible_snapshot", "quota_exceeded"],
+    errors: ["invalid_state", "conflict", "incompatible_snapshot", "quota_exceeded"],
     request: { params, query: { memory: true } },
     answers: { 200: { description: "It runs.", example: SANDBOX_EXAMPLE } },
   },

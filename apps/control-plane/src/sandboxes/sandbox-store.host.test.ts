@@ -250,12 +250,16 @@ describe("SandboxStore", () => {
 
   it("moves activity forward only, without touching what decisions are fenced by", async () => {
     const row = await insert();
-    await store.recordActivity(new Map([[row.id, "2030-01-01T00:00:00.000Z"]]));
-    await store.recordActivity(new Map([[row.id, "2029-01-01T00:00:00.000Z"]]));
+    await store.recordActivity(new Map([[row.id, "2020-01-02T00:00:00.000Z"]]));
+    await store.recordActivity(new Map([[row.id, "2020-01-01T00:00:00.000Z"]]));
     expect(await store.find(teamId, row.id)).toMatchObject({
-      last_active_at: "2030-01-01T00:00:00.000000Z",
+      last_active_at: "2020-01-02T00:00:00.000000Z",
       updated_at: row.updated_at,
     });
+    // a clock that is ahead moves it no further than now
+    await store.recordActivity(new Map([[row.id, "2999-01-01T00:00:00.000Z"]]));
+    const found = await store.find(teamId, row.id);
+    expect(Math.abs(Date.parse(found?.last_active_at ?? "") - Date.now())).toBeLessThan(60_000);
   });
 
   it("tells the age by the database's clock", async () => {

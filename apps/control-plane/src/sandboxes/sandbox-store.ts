@@ -227,13 +227,27 @@ export class SandboxStore {
       .catch(rethrow);
   }
 
-  /** Moves `last_active_at` forward, for all of `times` at once; never backward. */
+  /** Moves `last_active_at` forward, for all of `times` at once; never backward, and never into the future. */
   async recordActivity(times: ReadonlyMap<string, string>): Promise<void> {
     if (times.size === 0) return;
     await sql`
       update sandboxes set last_active_at = seen.at
-      from unnest(${[...times.keys()]}::text[], ${[...times.values()]}::timestamptz[]) as seen (id, at)
+      from (
+        select id, least(at, clock_timestamp()) as at
+        from unnest(${[...times.keys()]}::text[], ${[...times.values()]}::timestamptz[]) as told (id, at)
+      ) as seen
       where sandboxes.id = seen.id and (sandboxes.last_active_at is null or sandboxes.last_active_at < seen.at)`
+      .execute(this.#database)
+      .catch(rethrow);
+  }
+
+  /** Takes over what hosts say that sandboxes take of their disks. */
+  async recordStored(bytes: ReadonlyMap<string, number>): Promise<void> {
+    if (bytes.size === 0) return;
+    await sql`
+      update sandboxes set stored_bytes = seen.bytes
+      from unnest(${[...bytes.keys()]}::text[], ${[...bytes.values()]}::bigint[]) as seen (id, bytes)
+      where sandboxes.id = seen.id`
       .execute(this.#database)
       .catch(rethrow);
   }

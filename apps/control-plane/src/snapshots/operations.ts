@@ -15,7 +15,6 @@ export const snapshotOperations: Operations = {
       "The sandbox stops only for what changed, and goes on. Sandboxes made from the template go on where it was: memory, processes, files.",
     usesHost: true,
     errors: [
-      "quota_exceeded",
       "not_found",
       "invalid_state",
       "conflict",
@@ -70,14 +69,7 @@ export const snapshotOperations: Operations = {
     description:
       "Makes sandboxes that go on from this one's state: memory, processes, files. The source goes on as well.",
     usesHost: true,
-    errors: [
-      "quota_exceeded",
-      "invalid_state",
-      "conflict",
-      "stale_incarnation",
-      "incompatible_snapshot",
-      "quota_exceeded",
-    ],
+    errors: ["invalid_state", "conflict", "stale_incarnation", "incompatible_snapshot", "quota_exceeded"],
     request: { params: { id: SANDBOX_EXAMPLE.id }, body: { count: 1, metadata: { purpose: "second try" } } },
     answers: {
       201: {

@@ -10,6 +10,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { Pool, type Dispatcher } from "undici";
 import { WrennError } from "@wrenn/errors";
 import { envdFilesystem, envdProcess } from "@wrenn/protocol";
+import { span } from "@wrenn/tracing";
 import { traceHeaders } from "../request-context.ts";
 import { connectToGuest, GUEST_AGENT_PORT } from "./connect-to-guest.ts";
 import { errorOfResponse } from "./guest-errors.ts";
@@ -69,11 +70,12 @@ export class GuestAgent {
           (error: Error) => settle(error, null),
         ),
     });
-    const authenticate: Interceptor = (next) => (request) => {
-      request.header.set("X-Access-Token", accessToken);
-      for (const [name, value] of Object.entries(traceHeaders())) request.header.set(name, value);
-      return next(request);
-    };
+    const authenticate: Interceptor = (next) => async (request) =>
+      await span(`guest ${request.method.name}`, { kind: "client" }, async () => {
+        request.header.set("X-Access-Token", accessToken);
+        for (const [name, value] of Object.entries(traceHeaders())) request.header.set(name, value);
+        return await next(request);
+      });
     const transport = createConnectTransport({
       baseUrl,
       httpVersion: "1.1",
@@ -167,13 +169,16 @@ export class GuestAgent {
 
   async #request(options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
     let response: Dispatcher.ResponseData;
+    const route = `${options.method} ${options.path.split("?", 1)[0]}`;
     try {
-      const headers = {
-        ...(options.headers as Record<string, string> | undefined),
-        ...traceHeaders(),
-        "x-access-token": this.#accessToken,
-      };
-      response = await this.#pool.request({ ...options, headers });
+      response = await span(`guest ${route}`, { kind: "client" }, async () => {
+        const headers = {
+          ...(options.headers as Record<string, string> | undefined),
+          ...traceHeaders(),
+          "x-access-token": this.#accessToken,
+        };
+        return await this.#pool.request({ ...options, headers });
+      });
     } catch (cause) {
       const { signal } = options as { signal?: AbortSignal };
       if (signal?.aborted === true) throw signal.reason;

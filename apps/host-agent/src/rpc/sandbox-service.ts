@@ -57,7 +57,7 @@ export function sandboxService(
         const rest = manager.list().filter(({ id }) => id > afterId);
         const page = rest.slice(0, limit);
         return {
-          sandboxes: page.map((sandbox) => sandboxMessage(sandbox)),
+          sandboxes: await Promise.all(page.map((sandbox) => measured(manager, sandbox))),
           nextAfterId: rest.length > limit ? (page.at(-1)?.id ?? "") : "",
         };
       }),
@@ -69,7 +69,7 @@ export function sandboxService(
       mapped(async () => {
         const options = { memory: !diskOnly };
         const { sandbox, stages } = await manager.pause(checkedId(id), incarnationOf(incarnation), options);
-        return { sandbox: sandboxMessage(sandbox), stages: stageMessages(stages) };
+        return { sandbox: await measured(manager, sandbox), stages: stageMessages(stages) };
       }),
 
     resumeSandbox: ({ id, incarnation, deadline, cold }) =>
@@ -110,6 +110,14 @@ export function sandboxService(
 
     watchSandboxes: (_request, context) => watchSandboxes(manager, context.signal),
   };
+}
+
+/** With what is stored of it, unless it is gone meanwhile. */
+async function measured(manager: SandboxManager, sandbox: SandboxView): Promise<hostagent.Sandbox> {
+  const message = sandboxMessage(sandbox);
+  const bytes = await manager.storedBytes(sandbox.id).catch(() => undefined);
+  if (bytes !== undefined) message.storedBytes = BigInt(bytes);
+  return message;
 }
 
 type WatchEvent = hostagent.WatchSandboxesResponse["event"];

@@ -20,6 +20,7 @@ import { Registry } from "./registry.ts";
 import { resume, type ResumeOptions } from "./resume.ts";
 import { snapshot, type SnapshotRequest } from "./snapshot.ts";
 import type { Stage } from "./stages.ts";
+import { storedBytes } from "./stored-bytes.ts";
 import { TemplateOperations } from "./template-operations.ts";
 
 export type { CreateRequest, ManagerOptions, RunningSandbox, SandboxView } from "./entry.ts";
@@ -54,6 +55,13 @@ export class SandboxManager {
   /** @throws WrennError `not_found` */
   get(id: string): SandboxView {
     return viewOf(this.#registry.entry(id));
+  }
+
+  /** Allocated bytes of the layers of a sandbox and of the disks that belong to them. */
+  async storedBytes(id: string): Promise<number> {
+    const { record } = this.#registry.entry(id);
+    const livePath = record.state === "paused" ? undefined : record.disk?.path;
+    return await storedBytes(this.#registry.options.records.paths(id), livePath);
   }
 
   async create(request: CreateRequest): Promise<OperationResult> {

@@ -4,14 +4,19 @@ import type { SandboxPath } from "../../files/copy.ts";
 
 export const cpCommand = defineCommand({
   name: "cp",
-  summary: "Copy a file into or out of a sandbox",
-  description: ["Copies one file. A path in a sandbox is written <id>:<path>; - is standard input or output."],
+  summary: "Copy files and directories into or out of a sandbox",
+  description: [
+    "Copies a file, or a directory with all that is in it. A path in a sandbox is written <id>:<path>; - is standard input or output, where a directory is a tar archive.",
+    "Into a directory that is there the copy goes under its own name; otherwise it gets the name that is given. /. at the end of a directory means what is in it. Out of a sandbox come files, directories and the links between them, which then belong to you; what leads out of the directory, devices and sockets are left out and named.",
+  ],
   arguments: [
-    { syntax: "<from>", description: "a file here, <id>:<path>, or -", completes: "file" },
+    { syntax: "<from>", description: "a file or directory here, <id>:<path>, or -", completes: "file" },
     { syntax: "<to>", description: "a file or directory here, <id>:<path>, or -", completes: "file" },
   ],
   examples: [
     ["wrenn sandbox cp data.csv $id:/home/user/data.csv", "into the sandbox"],
+    ["wrenn sandbox cp ./project $id:/home/user", "a directory, as /home/user/project"],
+    ["wrenn sandbox cp $id:/home/user/project/. results", "what is in a directory, into results"],
     ["wrenn sandbox cp $id:/etc/os-release -", "out of it, to standard output"],
   ],
   async run({ connect, output, signal }, [from = "", to = ""]) {
@@ -24,7 +29,15 @@ export const cpCommand = defineCommand({
     }
     const client = await connect();
     if (target !== undefined) await upload(client, from, target, signal);
-    else if (source !== undefined) await download(client, source, to, signal);
+    else if (source !== undefined) {
+      const leftOut = await download(client, source, to, signal);
+      for (const line of leftOut) output.note(`left out ${line}`);
+      if (leftOut.length > 0)
+        throw new WrennError(
+          "unsupported",
+          `Cannot copy all of ${from}: ${leftOut.length} of its entries were left out`,
+        );
+    }
     if (output.json && to !== "-") output.line(JSON.stringify({ from, to }));
   },
 });

@@ -10,6 +10,7 @@ interface ExecOptions {
   cwd?: string;
   user?: string;
   tty?: boolean;
+  detach?: boolean;
 }
 
 export const execCommand = defineCommand<ExecOptions>({
@@ -32,23 +33,32 @@ export const execCommand = defineCommand<ExecOptions>({
     { flags: "-C, --cwd <directory>", description: "working directory in the sandbox" },
     { flags: "-u, --user <name>", description: "user in the sandbox" },
     { flags: "-t, --tty", description: "give the command a terminal" },
+    { flags: "-d, --detach", description: "print its pid and let it run; go on with it: connect --pid" },
   ],
-  examples: [["wrenn sandbox exec --tty $id -- bash", "look around"]],
+  examples: [
+    ["wrenn sandbox exec --tty $id -- bash", "look around"],
+    ["pid=$(wrenn sandbox exec --detach $id -- python3 -m http.server)", "a command that stays"],
+  ],
   passThrough: true,
   failureExitCode: EXIT.runFailed,
   async run(context, [id = "", ...words], options) {
-    const { runInSandbox } = await import("../../exec/run-in-sandbox.ts");
+    const { runInSandbox, startInSandbox } = await import("../../exec/run-in-sandbox.ts");
     const argv = words[0] === "--" ? words.slice(1) : words;
     const [program, ...args] = argv;
     if (program === undefined) throw new WrennError("invalid_request", "Cannot run: no command is given");
     const envs = resolveEnvs(options.env, context.config.env);
-    return await runInSandbox(context, await context.connect(), id, {
-      argv: [program, ...args],
+    const command = {
+      argv: [program, ...args] as const,
       ...(envs === undefined ? {} : { envs }),
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       ...(options.user === undefined ? {} : { user: options.user }),
       ...(options.timeout === undefined ? {} : { timeoutSec: options.timeout }),
       ...(options.tty === undefined ? {} : { tty: options.tty }),
-    });
+    };
+    const client = await context.connect();
+    if (options.detach !== true) return await runInSandbox(context, client, id, command);
+    const pid = await startInSandbox(context, client, id, command);
+    context.output.result({ pid }, () => String(pid));
+    return EXIT.done;
   },
 });

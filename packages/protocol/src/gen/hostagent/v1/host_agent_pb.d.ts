@@ -196,6 +196,14 @@ export declare type Sandbox = Message<"hostagent.v1.Sandbox"> & {
    * @generated from field: hostagent.v1.Health health = 11;
    */
   health: Health;
+
+  /**
+   * Allocated bytes of its layers and of the disks that belong to them; in the answers of ListSandboxes and
+   * PauseSandbox only.
+   *
+   * @generated from field: optional uint64 stored_bytes = 12;
+   */
+  storedBytes?: bigint | undefined;
 };
 
 /**

@@ -1,0 +1,70 @@
+/** Directories as tar archives. What comes from a guest is not trusted: it writes nothing beside the directory. */
+import { mkdir, readdir } from "node:fs/promises";
+import { isAbsolute } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { extract, Pack, type ReadEntry } from "tar";
+import { WrennError } from "@wrenn/errors";
+
+/** What is in a directory here as a stream, without the directory itself; `failure` is why it broke off. */
+export class Archive {
+  readonly stream: ReadableStream<Uint8Array>;
+  failure: WrennError | undefined;
+
+  constructor(directory: string) {
+    this.stream = Readable.toWeb(Readable.from(this.#chunksOf(directory))) as ReadableStream<Uint8Array>;
+  }
+
+  async *#chunksOf(directory: string): AsyncGenerator<Uint8Array> {
+    try {
+      const pack = new Pack({ cwd: directory, onWriteEntry: belongToNobody });
+      for (const name of await readdir(directory)) pack.add(`./${name}`);
+      yield* pack.end();
+    } catch (cause) {
+      const { code, path } = cause as NodeJS.ErrnoException;
+      this.failure = new WrennError("not_found", `Cannot read ${path ?? directory}: ${code ?? String(cause)}`, {
+        cause,
+      });
+      throw this.failure;
+    }
+  }
+}
+
+/**
+ * Ids of users and numbers of files mean something else in the sandbox: there the files belong to who writes them.
+ * @param entry on its way out: what it is has been looked at already
+ */
+function belongToNobody(entry: { stat?: object | undefined; myuser: string }): void {
+  if (entry.stat !== undefined)
+    Object.assign(entry.stat, { uid: 0, gid: 0, dev: undefined, ino: undefined, nlink: undefined });
+  entry.myuser = "";
+}
+
+/**
+ * Unpacks into a directory, which is made. Files belong to who runs this, and carry no set-user-id.
+ * @returns what was left out, and why
+ */
+export async function unpack(archive: ReadableStream<Uint8Array>, directory: string): Promise<string[]> {
+  const leftOut: string[] = [];
+  const unpacking = extract({
+    cwd: directory,
+    preserveOwner: false,
+    filter: (path, found) => {
+      const entry = found as ReadEntry;
+      if (entry.mode !== undefined) entry.mode &= 0o777;
+      if (entry.type !== "SymbolicLink" || !isAbsolute(entry.linkpath ?? "")) return true;
+      leftOut.push(`${path}: a link to ${entry.linkpath}, which leads out of the directory`);
+      return false;
+    },
+    onwarn: (_code, message, { entry }) =>
+      leftOut.push(`${(entry as ReadEntry | undefined)?.path ?? "an entry"}: ${String(message)}`),
+  });
+  await mkdir(directory, { recursive: true });
+  try {
+    await pipeline(Readable.fromWeb(archive as Parameters<typeof Readable.fromWeb>[0]), unpacking);
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new WrennError("internal", `Cannot unpack the directory: ${message}`, { cause });
+  }
+  return leftOut;
+}
