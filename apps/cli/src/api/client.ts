@@ -99,9 +99,7 @@ export class ApiClient {
   /** The console of a sandbox's VM; with `follow` until it stops. */
   async readLogs(id: string, follow: boolean, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
     const request = { path: { id }, query: { follow }, signal, timeoutMs: 0 };
-    const { body } = await own(this.#wrenn.response("readSandboxLogs", request));
-    if (body === null) throw new WrennError("internal", `Cannot read the console of ${id}: the answer has no body`);
-    return body;
+    return bodyOf(await own(this.#wrenn.response("readSandboxLogs", request)));
   }
 
   /** The team's events as they happen; goes on where a lost connection broke. */
