@@ -6,16 +6,16 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { access, readFile } from "node:fs/promises";
-import { connect } from "node:net";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { setTimeout } from "node:timers/promises";
 import { start } from "@wrenn/effects";
+import { connectToGuest } from "../../apps/host-agent/src/envd/connect-to-guest.ts";
 import { incomingSocketPath, qmpSocketPath, restoreArguments } from "../../apps/host-agent/src/vmm/qemu/arguments.ts";
 import { sendStream } from "../../apps/host-agent/src/vmm/qemu/incoming-stream.ts";
 import { QmpClient } from "../../apps/host-agent/src/vmm/qemu/qmp.ts";
 import type { RestoreSpec } from "../../apps/host-agent/src/vmm/vmm.ts";
-
-const PORT = 49983;
 
 export interface BareVm {
   pid: number;
@@ -33,7 +33,9 @@ export async function bareRestore(
   const argv = restoreArguments(qemu, spec).map((argument) =>
     argument.replace("fd={tap_fd}", `ifname=${spec.tapName},script=no,downscript=no`),
   );
-  const child = start(["ip", "netns", "exec", namespace, ...argv], { stdio: ["ignore", "ignore", "inherit"] });
+  const child = start(["nsenter", `--net=/run/netns/${namespace}`, ...argv], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   const path = qmpSocketPath(spec.directory);
   while (!(await exists(path))) await setTimeout(2);
   const qmp = await QmpClient.connect(path, signal);
@@ -43,25 +45,19 @@ export async function bareRestore(
   await sendStream(incomingSocketPath(spec.directory), await readFile(spec.statePath), signal);
   await loaded;
   await qmp.execute("cont", {}, signal);
-  while (!(await accepts(address))) await setTimeout(5);
-  const answer = await fetch(`http://${address}:${PORT}/init`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      timestamp: new Date().toISOString(),
-      entropy: randomBytes(64).toString("base64"),
-      hostname: spec.name,
-      machineId: randomBytes(16).toString("hex"),
-      accessToken: randomBytes(16).toString("hex"),
-      envVars: {},
-      sandboxId: spec.name,
-      templateId: spec.name,
-      lifecycleID: spec.name,
-    }),
+  await postInit(address, {
+    timestamp: new Date().toISOString(),
+    entropy: randomBytes(64).toString("base64"),
+    hostname: spec.name,
+    machineId: randomBytes(16).toString("hex"),
+    accessToken: randomBytes(16).toString("hex"),
+    envVars: {},
+    sandboxId: spec.name,
+    templateId: spec.name,
+    lifecycleID: spec.name,
   });
-  if (!answer.ok) throw new Error(`POST /init: ${answer.status} ${await answer.text()}`);
   return {
-    pid: child.pid ?? 0, // `ip netns exec` has become QEMU
+    pid: child.pid ?? 0, // nsenter has become QEMU
     async stop() {
       qmp.close();
       const exited = once(child, "exit");
@@ -78,18 +74,14 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-async function accepts(address: string): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const socket = connect({ host: address, port: PORT, timeout: 150 });
-  socket
-    .on("connect", () => resolve(true))
-    .on("timeout", () => resolve(false))
-    .on("error", () => resolve(false));
-  try {
-    return await promise;
-  } finally {
-    socket.destroy();
-  }
+async function postInit(address: string, init: object): Promise<void> {
+  const socket = await connectToGuest(address, 10_000);
+  const headers = { "content-type": "application/json", connection: "close" };
+  const request = httpRequest({ method: "POST", path: "/init", headers, createConnection: () => socket });
+  request.end(JSON.stringify(init));
+  const [answer] = (await once(request, "response")) as [IncomingMessage];
+  if (answer.statusCode !== 204) throw new Error(`POST /init: ${answer.statusCode} ${await text(answer)}`);
+  answer.resume();
 }
 
 /** Files of a golden snapshot. */

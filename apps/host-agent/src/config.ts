@@ -26,6 +26,8 @@ const definition = defineConfig({
   WRENN_NET_NEW_CONNECTIONS_PER_SEC: Type.Integer({ default: DEFAULT_LIMITS.newConnectionsPerSecond, minimum: 1 }),
   WRENN_NET_BYTES_PER_SEC: Type.Optional(Type.Integer({ minimum: 1500 })),
   WRENN_NET_PACKETS_PER_SEC: Type.Optional(Type.Integer({ minimum: 1 })),
+  // Far above what one sandbox needs, far below what a disk that others share can do.
+  WRENN_DISK_BYTES_PER_SEC: Type.Integer({ default: 256 * 1024 * 1024, minimum: 1024 * 1024 }),
   WRENN_METRICS_PORT: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
   WRENN_HEALTH_INTERVAL_SEC: Type.Integer({ default: 10, minimum: 1, maximum: 3600 }),
   WRENN_ON_EXIT: Type.Union([Type.Literal("keep"), Type.Literal("destroy")], { default: "keep" }),

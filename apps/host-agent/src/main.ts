@@ -56,6 +56,7 @@ async function main(): Promise<void> {
       shimPath: SHIM_PATH,
       memoryGuardPath: MEMORY_GUARD_PATH,
       pager,
+      diskBytesPerSecond: config.WRENN_DISK_BYTES_PER_SEC,
       log,
     },
     starting,

@@ -4,6 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crate::failure::{Failure, Step};
 use crate::spec::Spec;
 use crate::sys;
 
-const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+const CONTROLLERS: [&str; 4] = ["cpu", "io", "memory", "pids"];
 const EMPTY_WITHIN: Duration = Duration::from_secs(5);
 
 /// How often another shim may take away the parent that this one is about to use.
@@ -53,6 +54,13 @@ impl Cgroup {
         )?;
         cgroup.limit("pids.max", spec.pids_max.map(|pids| pids.to_string()))?;
         cgroup.limit("cpu.max", spec.cpu_max.clone())?;
+        if let (Some(rate), Some(disk)) = (
+            spec.io_max_bytes_per_second,
+            disk_of(&spec.directory)
+                .step(|| format!("find the disk of {}", spec.directory.display()))?,
+        ) {
+            cgroup.limit("io.max", Some(format!("{disk} rbps={rate} wbps={rate}")))?;
+        }
         Ok(Some(cgroup))
     }
 
@@ -79,6 +87,8 @@ impl Cgroup {
         };
         match write(&path, &value) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // a disk whose driver queues nothing takes no limit
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
             result => result.step(|| format!("set {} to {value}", path.display())),
         }
     }
@@ -121,6 +131,22 @@ impl Drop for Cgroup {
             }
         }
     }
+}
+
+/// The whole disk that holds `path`, as `major:minor`, which is what io.max asks for; none for a file system that is on
+/// several, or in memory.
+fn disk_of(path: &Path) -> io::Result<Option<String>> {
+    let device = fs::metadata(path)?.dev();
+    let name = format!("{}:{}", libc::major(device), libc::minor(device));
+    let entry = Path::new("/sys/dev/block").join(&name);
+    if !entry.exists() {
+        return Ok(None);
+    }
+    if !entry.join("partition").exists() {
+        return Ok(Some(name));
+    }
+    let whole = fs::read_to_string(entry.canonicalize()?.join("../dev"))?;
+    Ok(Some(whole.trim().to_owned()))
 }
 
 fn find_root() -> Result<PathBuf, Failure> {

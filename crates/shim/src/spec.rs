@@ -36,6 +36,7 @@ pub struct Spec {
     pub memory_max_bytes: Option<u64>,
     pub pids_max: Option<u64>,
     pub cpu_max: Option<String>,
+    pub io_max_bytes_per_second: Option<u64>,
     pub control_socket: PathBuf,
     pub exit_record: PathBuf,
     pub console: PathBuf,

@@ -236,6 +236,7 @@ fn limits_are_written_where_the_host_has_the_controllers() {
     place.spec["memory_max_bytes"] = json!(64 * 1024 * 1024);
     place.spec["pids_max"] = json!(50);
     place.spec["cpu_max"] = json!("50000 100000");
+    place.spec["io_max_bytes_per_second"] = json!(64 * 1024 * 1024);
     let _vm = place.run();
     let enabled = fs::read_to_string(cgroup_root().join("cgroup.controllers")).unwrap();
     let expected = [
@@ -248,6 +249,12 @@ fn limits_are_written_where_the_host_has_the_controllers() {
         let has_it = enabled.split_whitespace().any(|name| name == controller);
         assert_eq!(found.as_deref(), has_it.then_some(value), "{file}");
     }
+    // empty where the place is on no disk that can be limited, such as a tmpfs
+    let io = fs::read_to_string(place.cgroup().join("io.max")).unwrap_or_default();
+    assert!(
+        io.is_empty() || io.ends_with(" rbps=67108864 wbps=67108864 riops=max wiops=max\n"),
+        "{io}"
+    );
 }
 
 #[test]

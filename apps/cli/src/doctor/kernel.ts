@@ -81,7 +81,7 @@ export const checkNamespaces: Check = async () => {
 };
 
 /** Controllers that the shim sets limits with. */
-const CONTROLLERS = ["cpu", "memory", "pids"];
+const CONTROLLERS = ["cpu", "io", "memory", "pids"];
 
 export const checkControlGroups: Check = async () => {
   const mount = / (\/\S+) cgroup2 /.exec(await readFile("/proc/mounts", "utf8"))?.[1];

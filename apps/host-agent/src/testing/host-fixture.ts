@@ -63,6 +63,7 @@ export async function prepareGuestAndVmm(pager: Pager): Promise<{ manifest: Gues
       shimPath: SHIM_PATH,
       memoryGuardPath: MEMORY_GUARD_PATH,
       pager,
+      diskBytesPerSecond: 256 * 1024 * 1024,
       log,
     },
     signal,

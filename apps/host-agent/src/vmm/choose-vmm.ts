@@ -19,6 +19,8 @@ export interface VmmChoice {
   shimPath: string;
   memoryGuardPath: string;
   pager: Pager;
+  /** What each VM may read from the host's disk, and write to it. */
+  diskBytesPerSecond: number;
   log: Logger;
 }
 
@@ -30,7 +32,7 @@ export async function chooseVmm(choice: VmmChoice, signal: AbortSignal): Promise
   const version = /version (.*)/.exec(stdout)?.[1]?.trim() ?? "unknown";
   const tscKhz = await rememberedTscKhz(choice, signal);
   choice.log.info({ operation: "vmm", vmm: "qemu", version, accelerator, reason, tscKhz });
-  const { shimPath, memoryGuardPath, pager } = choice;
+  const { shimPath, memoryGuardPath, pager, diskBytesPerSecond } = choice;
   return new QemuVmm({
     program,
     accelerator,
@@ -40,6 +42,7 @@ export async function chooseVmm(choice: VmmChoice, signal: AbortSignal): Promise
     shimPath,
     memoryGuardPath,
     pager,
+    diskBytesPerSecond,
   });
 }
 

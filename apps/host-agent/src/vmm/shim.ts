@@ -33,6 +33,8 @@ export interface ShimSpec {
   pids_max: number;
   /** Quota and period in microseconds, as cgroup v2's cpu.max. */
   cpu_max: string;
+  /** Of the disk that `directory` is on, reads and writes each. */
+  io_max_bytes_per_second: number;
 }
 
 type StateLine =

@@ -9,6 +9,7 @@ fn valid() -> Value {
         "directory": "/var/lib/wrenn/sandboxes/sb1/vm", "network_namespace": "/run/netns/w1", "tap": "tap0",
         "mounts": [{"path": "/var/lib/wrenn/golden/g/mem", "read_only": true}], "devices": ["/dev/kvm"],
         "cgroup": "wrenn/sb1", "memory_max_bytes": 1, "pids_max": 64, "cpu_max": "max",
+        "io_max_bytes_per_second": 1048576,
         "control_socket": "/var/lib/wrenn/sandboxes/sb1/shim.sock", "exit_record": "/var/lib/wrenn/sandboxes/sb1/exit.json",
         "console": "/var/lib/wrenn/sandboxes/sb1/console", "console_max_bytes": 65536,
     })
@@ -32,6 +33,7 @@ fn parse_takes_a_whole_spec_and_one_without_the_optional_fields() {
         "memory_max_bytes",
         "pids_max",
         "cpu_max",
+        "io_max_bytes_per_second",
     ] {
         spec.as_object_mut().unwrap().remove(field);
     }

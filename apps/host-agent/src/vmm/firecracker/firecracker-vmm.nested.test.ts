@@ -65,6 +65,7 @@ describe.skipIf(BINARY === undefined)("Firecracker", () => {
       hostKernel: release(),
       shimPath: SHIM_PATH,
       pager,
+      diskBytesPerSecond: 256 * 1024 * 1024,
       stateDirectory: root,
     });
   }, DEADLINE_MS);

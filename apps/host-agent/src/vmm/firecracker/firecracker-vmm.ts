@@ -36,6 +36,8 @@ export interface FirecrackerOptions {
   hostKernel: string;
   shimPath: string;
   pager: Pager;
+  /** What each VM may read from the host's disk, and write to it. */
+  diskBytesPerSecond: number;
   /** Where the kernels that were unpacked are kept. */
   stateDirectory: string;
 }
@@ -200,6 +202,7 @@ export class FirecrackerVmm implements Vmm {
       memory_max_bytes: (shape.memoryMib + OVERHEAD_MIB) * 1024 * 1024,
       pids_max: MAX_THREADS,
       cpu_max: `${(shape.vcpus + 1) * CPU_PERIOD_US} ${CPU_PERIOD_US}`,
+      io_max_bytes_per_second: this.#options.diskBytesPerSecond,
     };
   }
 

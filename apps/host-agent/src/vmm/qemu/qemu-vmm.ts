@@ -35,6 +35,8 @@ export interface QemuVmmOptions extends QemuInstallation {
   /** Library that keeps QEMU from writing memory images; see crates/memory-guard. */
   memoryGuardPath: string;
   pager: Pager;
+  /** What each VM may read from the host's disk, and write to it. */
+  diskBytesPerSecond: number;
 }
 
 export class QemuVmm implements Vmm {
@@ -185,6 +187,7 @@ export class QemuVmm implements Vmm {
       memory_max_bytes: (shape.memoryMib + OVERHEAD_MIB) * 1024 * 1024,
       pids_max: MAX_THREADS,
       cpu_max: `${(shape.vcpus + 1) * CPU_PERIOD_US} ${CPU_PERIOD_US}`,
+      io_max_bytes_per_second: this.#options.diskBytesPerSecond,
     };
   }
 }
