@@ -8,8 +8,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { COMMANDS } from "../../apps/cli/src/commands/index.ts";
 import { isGroup } from "../../apps/cli/src/define-command.ts";
-import { preparePlatform } from "../first-light/platform.ts";
+import { finished, preparePlatform, type Finished } from "../first-light/platform.ts";
 import { leakGate } from "../leaks/gate.ts";
+import { wrennHere } from "./in-process.ts";
 import { completeInShell, type Shell } from "./shell-completion.ts";
 
 const WITH_JSON = COMMANDS.flatMap((entry) =>
@@ -21,6 +22,8 @@ const WITH_JSON = COMMANDS.flatMap((entry) =>
 );
 /** They print a line for each thing that happens. */
 const LINES = new Set(["run", "sandbox exec", "logs", "events"]);
+/** They start and stop processes, read standard input, or hand signals on. */
+const PROCESSES = new Set(["up", "down", "run", "sandbox exec", "login"]);
 /** What the launcher brings in before the command begins. */
 const LAUNCHER = /^wrenn: (?:building|built|installing|installed) .*\n/gm;
 const PASSWORD = "correct horse battery staple\n";
@@ -30,7 +33,6 @@ const walked = new Set<string>();
 
 leakGate(() => ({
   stateDirectory: platform.directory,
-  directories: [join(platform.directory, "sandboxes")],
   // The database's own workers come and go.
   ignore: (kind, item) => kind === "process" && item.includes("postgres"),
 }));
@@ -51,14 +53,18 @@ afterAll(async () => {
 interface Options {
   input?: string;
   code?: number;
-  /** As somebody who logged in, who has no key. */
-  env?: NodeJS.ProcessEnv;
+}
+
+async function wrenn(command: string, words: string[], input?: string): Promise<Finished> {
+  const argv = [...command.split(" "), "--json", ...words];
+  if (!PROCESSES.has(command)) return await wrennHere(argv, platform.env);
+  return await platform.wrenn(argv, input === undefined ? {} : { input });
 }
 
 /** Runs `wrenn COMMAND --json WORDS`. @returns what it printed, parsed */
-async function walk(command: string, words: string[] = [], { code = 0, ...options }: Options = {}): Promise<any> {
+async function walk(command: string, words: string[] = [], { code = 0, input }: Options = {}): Promise<any> {
   walked.add(command);
-  const told = await platform.wrenn([...command.split(" "), "--json", ...words], options);
+  const told = await wrenn(command, words, input);
   const stdout = told.stdout.toString();
   const stderr = told.stderr.replaceAll(LAUNCHER, "");
   expect({ command, code: told.code, stderr: code === 0 ? stderr : "" }).toEqual({ command, code, stderr: "" });
@@ -73,7 +79,7 @@ async function walk(command: string, words: string[] = [], { code = 0, ...option
 
 /** The error that a command prints with --json. */
 async function refused(command: string, ...words: string[]): Promise<{ exit: number | null; code: string }> {
-  const { code: exit, stdout, stderr } = await platform.wrenn([...command.split(" "), "--json", ...words]);
+  const { code: exit, stdout, stderr } = await wrenn(command, words);
   expect(stdout.toString()).toBe("");
   return { exit, code: (JSON.parse(stderr) as { error: { code: string } }).error.code };
 }
@@ -156,9 +162,17 @@ describe("the command line", { timeout: 300_000 }, () => {
     expect(await refused("run", "-T", "none", "true")).toEqual({ exit: 125, code: "not_found" });
     expect(await refused("sandbox create", "--memory", "1M")).toEqual({ exit: 2, code: "invalid_request" });
     expect(await refused("snapshot verify", "none")).toEqual({ exit: 5, code: "not_found" });
-    const failed = await platform.wrenn(["sandbox", "rm", "--json", nobody]);
+    const failed = await wrenn("sandbox rm", [nobody]);
     expect([failed.code, JSON.parse(failed.stdout.toString())]).toEqual([5, { destroyed: [] }]);
     expect(JSON.parse(failed.stderr)).toMatchObject({ error: { code: "not_found" } });
+  });
+
+  it.each(["events", "logs"])("follows %s until Ctrl-C", async (command) => {
+    const child = platform.start([command, "--json", "--follow"]);
+    child.stdout.once("data", () => child.kill("SIGINT"));
+    const { code, stdout } = await finished(child);
+    expect(code).toBe(130);
+    for (const line of stdout.toString().trim().split("\n")) expect(() => JSON.parse(line) as unknown).not.toThrow();
   });
 
   it("ends the platform, and has shown every command", async () => {

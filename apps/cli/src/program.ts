@@ -73,8 +73,8 @@ async function execute(
 export function buildProgram(run: Execute): Command {
   const program = new Command("wrenn")
     .description("Self-hosted sandboxes: real microVMs from one command, with or without KVM.")
-    .version(VERSION, "-V, --version", "Print the version")
-    .helpOption("-h, --help", "Show help")
+    .version(VERSION, "-V, --version", "print the version")
+    .helpOption("-h, --help", "show help")
     .commandsGroup(HELP_SECTION)
     .helpCommand("help [command]", "Show help for a command")
     .enablePositionalOptions()
@@ -103,7 +103,7 @@ function group(definition: CommandGroup, run: Execute): Command {
   const parent = new Command(definition.name)
     .summary(definition.summary)
     .description(definition.description?.join("\n\n") ?? `${definition.summary}.`)
-    .helpOption("-h, --help", "Show help")
+    .helpOption("-h, --help", "show help")
     .helpCommand("help [command]", "Show help for a command")
     .enablePositionalOptions()
     .configureHelp(helpOfProgram)
@@ -118,7 +118,7 @@ function command(definition: CommandDefinition, run: Execute): Command {
     .summary(definition.summary)
     .description(definition.description?.join("\n\n") ?? `${definition.summary}.`)
     .aliases([...(definition.aliases ?? [])])
-    .helpOption("-h, --help", "Show help")
+    .helpOption("-h, --help", "show help")
     .configureHelp(helpOfProgram)
     .passThroughOptions(definition.passThrough ?? false);
   prepare(made);
@@ -133,7 +133,7 @@ function command(definition: CommandDefinition, run: Execute): Command {
     if (value !== undefined) option.default(value);
     made.addOption(option);
   }
-  if (definition.json !== false) made.option("--json", "Print JSON");
+  if (definition.json !== false) made.option("--json", "print JSON");
   made.addHelpText("after", examplesHelp(definition.examples));
   made.action(async (...values: unknown[]) => {
     const args = values

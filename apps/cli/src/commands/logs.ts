@@ -26,6 +26,8 @@ export const logsCommand = defineCommand<{ follow?: boolean; lines: number }>({
     const show = ({ name: process, record }: { name: string; record: Parameters<typeof renderRecord>[2] }): void =>
       output.line(output.json ? JSON.stringify({ process, ...record }) : renderRecord(output, process, record));
     for (const record of await readLast(logs, names, options.lines)) show(record);
-    if (options.follow === true) for await (const record of follow(logs, names, signal)) show(record);
+    if (options.follow !== true) return;
+    for await (const record of follow(logs, names, signal)) show(record);
+    signal.throwIfAborted();
   },
 });

@@ -23,10 +23,10 @@ type Commands = readonly (CommandDefinition | CommandGroup)[];
 type Value = Pick<ArgumentDefinition, "choices" | "completes">;
 
 const HELP: Candidate = { word: "help", summary: "Show help for a command" };
-const HELP_OPTION: OptionDefinition = { flags: "-h, --help", description: "Show help" };
-const JSON_OPTION: OptionDefinition = { flags: "--json", description: "Print JSON" };
+const HELP_OPTION: OptionDefinition = { flags: "-h, --help", description: "show help" };
+const JSON_OPTION: OptionDefinition = { flags: "--json", description: "print JSON" };
 const PROGRAM_OPTIONS: readonly OptionDefinition[] = [
-  { flags: "-V, --version", description: "Print the version" },
+  { flags: "-V, --version", description: "print the version" },
   HELP_OPTION,
 ];
 const NOTHING: Completion = { candidates: [], otherwise: "nothing" };
