@@ -19,6 +19,7 @@ export const GUEST_OPERATIONS = [
   "getSandboxMetrics",
   "readSandboxLogs",
   "listProcesses",
+  "listSandboxOperations",
 ] as const;
 
 /** Operations that no request-and-answer tool can call: WebSockets, answers without an end, archives. */

@@ -9,7 +9,7 @@ import type { DocumentedRoute } from "./registry.ts";
 
 const JSON_TYPE = "application/json";
 /** What any route may answer. */
-const ALWAYS: readonly ErrorCode[] = ["invalid_request", "internal", "unavailable"];
+const ALWAYS: readonly ErrorCode[] = ["invalid_request", "too_large", "internal", "unavailable"];
 /** What a route may answer that asks the host agent or a guest. */
 const OF_HOST: readonly ErrorCode[] = [
   "agent_unavailable",
@@ -188,7 +188,7 @@ function errorsOf(
   path: string,
   { errors = [], usesHost, answers }: Operation,
   access: Access,
-  { body, response }: DocumentedRoute["schemas"],
+  { response }: DocumentedRoute["schemas"],
   components: Components,
 ): Record<string, unknown> {
   const codes = new Set<ErrorCode>([
@@ -196,7 +196,6 @@ function errorsOf(
     ...(access.by === "anyone" ? [] : (["unauthorized"] as const)),
     ...(access.by === "person" || access.scope !== undefined ? (["forbidden"] as const) : []),
     ...(path.includes(":") ? (["not_found"] as const) : []),
-    ...(body === undefined ? [] : (["too_large"] as const)),
     ...(usesHost === true ? OF_HOST : []),
     ...errors,
   ]);
