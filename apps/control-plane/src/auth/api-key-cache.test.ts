@@ -64,6 +64,22 @@ describe("ApiKeyCache", () => {
     expect(table.lookups).toBe(4);
   });
 
+  it("looks a key up once for all who come meanwhile, but not for who comes after a change", async () => {
+    const { cache, table } = cacheOf(OWNER);
+    cache.hearsOfChanges(true);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    table.answer = promise;
+    const many = Array.from({ length: 20 }, () => cache.find(HASH));
+    expect(table.lookups).toBe(1);
+    table.owner = undefined;
+    cache.forget();
+    const late = cache.find(HASH);
+    expect(table.lookups).toBe(2);
+    resolve();
+    expect(await Promise.all(many)).toEqual(Array(20).fill(OWNER));
+    expect(await late).toBeUndefined();
+  });
+
   it("does not remember what is unknown", async () => {
     const { cache, table } = cacheOf(undefined);
     cache.hearsOfChanges(true);

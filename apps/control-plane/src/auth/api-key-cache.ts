@@ -13,6 +13,8 @@ export class ApiKeyCache {
   readonly #keys: Pick<ApiKeyStore, "findByHash">;
   readonly #now: () => number;
   readonly #remembered = new Map<string, { owner: KeyOwner; until: number }>();
+  /** Under way, and still worth remembering. */
+  readonly #lookups = new Map<string, Promise<KeyOwner | undefined>>();
   #remembers = false;
   /** Grows when keys change: what was looked up before is not worth remembering. */
   #generation = 0;
@@ -29,19 +31,36 @@ export class ApiKeyCache {
     const now = this.#now();
     const remembered = this.#remembered.get(name);
     if (remembered !== undefined && now < remembered.until) return remembered.owner;
+    if (!this.#remembers) return await this.#keys.findByHash(hash);
+    // who comes while a key is looked up waits for the same answer, which may be remembered as well
+    const lookup = this.#lookups.get(name) ?? this.#lookUp(name, hash, now);
+    return await lookup;
+  }
+
+  #lookUp(name: string, hash: Buffer, now: number): Promise<KeyOwner | undefined> {
     const generation = this.#generation;
-    const owner = await this.#keys.findByHash(hash);
-    if (owner !== undefined && this.#remembers && generation === this.#generation) {
-      if (this.#remembered.size >= MOST_KEYS) this.#remembered.clear();
-      this.#remembered.set(name, { owner, until: now + Math.min(LIFETIME_MS, owner.expires_in_ms ?? LIFETIME_MS) });
-    }
-    return owner;
+    const lookup = this.#keys
+      .findByHash(hash)
+      .then((owner) => {
+        if (owner !== undefined && generation === this.#generation) {
+          if (this.#remembered.size >= MOST_KEYS) this.#remembered.clear();
+          const lifetimeMs = Math.min(LIFETIME_MS, owner.expires_in_ms ?? LIFETIME_MS);
+          this.#remembered.set(name, { owner, until: now + lifetimeMs });
+        }
+        return owner;
+      })
+      .finally(() => {
+        if (this.#lookups.get(name) === lookup) this.#lookups.delete(name);
+      });
+    this.#lookups.set(name, lookup);
+    return lookup;
   }
 
   /** To be called when keys were deleted or changed. */
   forget(): void {
     this.#generation++;
     this.#remembered.clear();
+    this.#lookups.clear();
   }
 
   /** Whether changes by others are heard of; not, unless told. */

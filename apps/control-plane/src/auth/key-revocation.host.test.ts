@@ -15,7 +15,7 @@ beforeAll(async () => {
   one = await startTestApp(database);
   other = await startTestApp(database);
   for (const { services } of [one, other]) services.notifications.start();
-  await vi.waitFor(async () => expect(await listeners()).toBe(2));
+  await vi.waitUntil(async () => (await listeners()) === 2, { timeout: 20_000 });
 });
 afterAll(async () => {
   await other?.stop();

@@ -1,5 +1,5 @@
 /** Identifiers: a prefix that tells the kind, and 20 characters of 0-9a-z (103 random bits). */
-import { randomBytes } from "node:crypto";
+import { randomFillSync } from "node:crypto";
 
 const ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz";
 const LENGTH = 20;
@@ -19,13 +19,24 @@ export type IdPrefix =
   | "req_"
   | "sb";
 
+/** Random bytes are asked for in advance: every request has an id, and asking costs more than the bytes. */
+const POOL = new Uint8Array(4_096);
+let used = POOL.length;
+
+function randomByte(): number {
+  if (used === POOL.length) {
+    randomFillSync(POOL);
+    used = 0;
+  }
+  return POOL[used++] as number;
+}
+
 /** A new identifier. Sandboxes have no underscore: their ids are part of host names. */
 export function newId(prefix: IdPrefix): string {
   let characters = "";
   while (characters.length < LENGTH) {
-    for (const byte of randomBytes(LENGTH)) {
-      if (byte < BYTE_LIMIT && characters.length < LENGTH) characters += ALPHABET[byte % ALPHABET.length];
-    }
+    const byte = randomByte();
+    if (byte < BYTE_LIMIT) characters += ALPHABET[byte % ALPHABET.length];
   }
   return prefix + characters;
 }
