@@ -53,6 +53,8 @@ const lastLayer = async (id: string): Promise<Layer> =>
   await openLayer(join(host.stateDirectory, "sandboxes", id, "layers", host.manager.get(id).layer as string));
 
 interface Sample {
+  /** Milliseconds of each stage of the pause. */
+  stages: Record<string, number>;
   pauseMs: number;
   pauseFloorMs: number;
   frozenMs: number;
@@ -73,7 +75,7 @@ async function measure(sandbox: SandboxView, mib: number): Promise<{ sample: Sam
 
   await dirty(sandbox, mib);
   const startedAt = performance.now();
-  await host.manager.pause(sandbox.id, sandbox.incarnation);
+  const { stages } = await host.manager.pause(sandbox.id, sandbox.incarnation);
   const pauseMs = performance.now() - startedAt;
   const layer = await lastLayer(sandbox.id);
   const { dataBytes } = layer.meta.memory as NonNullable<Layer["meta"]["memory"]>;
@@ -85,6 +87,7 @@ async function measure(sandbox: SandboxView, mib: number): Promise<{ sample: Sam
   return {
     sandbox: resumed.sandbox,
     sample: {
+      stages: Object.fromEntries(stages.map(({ name, durationMs }) => [name, durationMs])),
       pauseMs,
       pauseFloorMs: copyMs + syncMs,
       frozenMs,
@@ -109,9 +112,13 @@ try {
       samples.push(measured.sample);
       sandbox = measured.sandbox;
     }
-    const of = (key: keyof Sample): number => median(samples.map((sample) => sample[key]));
+    const of = (key: Exclude<keyof Sample, "stages">): number => median(samples.map((sample) => sample[key]));
+    const parts = Object.keys(samples[0]?.stages ?? {}).map(
+      (name) => `${name} ${median(samples.map(({ stages }) => stages[name] ?? 0)).toFixed(0)}`,
+    );
     const rows = [
       `pause: ${of("pauseMs").toFixed(0)} ms, floor ${of("pauseFloorMs").toFixed(0)} ms, goal 1.3 x floor + 30 ms`,
+      `  of these: ${parts.join(", ")}`,
       `frozen by a live checkpoint: ${of("frozenMs").toFixed(0)} ms, floor ${of("frozenFloorMs").toFixed(0)} ms, goal 30 ms + floor`,
       `resume: ${of("resumeMs").toFixed(0)} ms`,
       `layer: ${of("excess").toFixed(3)} of its bytes allocated, header ${(of("mapPart") * 100).toFixed(3)} % of memory`,

@@ -92,14 +92,18 @@ describe("sandboxes", () => {
   );
 });
 
-/** All that each operation passes, found by tracing it, times all fates; layers and resumes first. */
+/**
+ * All that each operation passes, found by tracing it, times all fates. Resumes and pauses first, each operation's in
+ * any order: a run that is ended early has tried some of everything.
+ */
 async function findPairs(): Promise<Pair[]> {
-  const pairs: Pair[] = [];
+  const all: Pair[][] = [];
   const kinds = new Set<string>();
   for (const phase of PHASES) {
     const attempt = await prepare(phase, host, subject);
     await failpoints.arm("");
     await attempt.run();
+    const pairs: Pair[] = [];
     const passes = new Map<string, number>();
     let born = phase !== "resume" && phase !== "create";
     for (const name of await failpoints.passed()) {
@@ -113,9 +117,10 @@ async function findPairs(): Promise<Pair[]> {
       born ||= name === "start.wrenn-shim";
     }
     await attempt.finished();
+    all.push(shuffled(pairs));
   }
   expect(kinds.size).toBeGreaterThanOrEqual(40);
-  return pairs;
+  return all.flat();
 }
 
 /** @param born whether the shim has been started */
@@ -199,6 +204,13 @@ async function pidOf(program: string): Promise<number | undefined> {
 
 function oneOf<T>(all: readonly T[]): T {
   return all[Math.floor(Math.random() * all.length)] as T;
+}
+
+function shuffled<T>(all: readonly T[]): T[] {
+  return all
+    .map((item) => ({ item, at: Math.random() }))
+    .toSorted((a, b) => a.at - b.at)
+    .map(({ item }) => item);
 }
 
 function print(pairs: readonly Pair[], tried: readonly { what: string; fate: Fate; outcome: Outcome }[]): void {

@@ -1,6 +1,6 @@
 /**
- * pause: what the guest changed since its last layer into a new one, then the VM's end. Any failure before
- * the layer is committed thaws the guest and changes nothing; after the commit nothing can lose it.
+ * pause: what the guest changed since its last layer into a new one, the answer, then the VM's end. Any failure
+ * before the layer is committed thaws the guest and changes nothing; after the commit nothing can lose it.
  */
 import { WrennError } from "@wrenn/errors";
 import { commitLayer, beginLayer } from "../snapshot/commit-layer.ts";
@@ -30,7 +30,7 @@ export interface PauseOptions {
   memory?: boolean;
 }
 
-/** Writes memory and disk to a layer and ends the VM; settles when both are durable. */
+/** Writes memory and disk to a layer; settles when both are durable. Behind that the VM ends, still under the sandbox's lock. */
 export async function pause(
   registry: Registry,
   id: string,
@@ -38,9 +38,13 @@ export async function pause(
   { memory = true }: PauseOptions = {},
 ): Promise<OperationResult> {
   const entry = registry.entry(id);
-  return await registry.locked(id, async () => {
+  const answer = Promise.withResolvers<OperationResult>();
+  const work = async (): Promise<void> => {
     assertIncarnation(entry, incarnation);
-    if (entry.record.state === "paused") return { sandbox: viewOf(entry), stages: [] };
+    if (entry.record.state === "paused") {
+      answer.resolve({ sandbox: viewOf(entry), stages: [] });
+      return;
+    }
     const guest = assertRunning(entry);
     await endShortening(entry);
     const stages = new Stages();
@@ -50,10 +54,19 @@ export async function pause(
       registry.logOperation("pause", entry.record, stages, error);
       throw abandoned(entry, error);
     }
+    // The record says `pausing` with the layer that was committed, which leads any next agent to the same.
+    entry.guest = undefined;
+    entry.record.layer = entry.record.pendingLayer;
+    registry.tell(entry, "paused");
     registry.logOperation("pause", entry.record, stages);
+    answer.resolve({ sandbox: viewOf(entry), stages: stages.list });
+    await finishPause(registry, entry, guest).catch((error: unknown) =>
+      registry.options.log.error({ operation: "pause.finish", id, err: error }),
+    );
     rewriteWhenDue(registry, entry);
-    return { sandbox: viewOf(entry), stages: stages.list };
-  });
+  };
+  registry.locked(id, work).catch(answer.reject);
+  return await answer.promise;
 }
 
 async function commit(
@@ -78,8 +91,6 @@ async function commit(
     });
     throw error;
   }
-  entry.guest = undefined;
-  await stages.time("tear-down", () => finishPause(registry, entry, guest));
 }
 
 async function commitMemoryAndDisk(

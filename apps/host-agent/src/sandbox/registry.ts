@@ -121,9 +121,14 @@ export class Registry {
       await this.enter(entry, state, reason);
     } catch (error) {
       this.options.log.error({ operation: "record", id: record.id, state, err: error });
-      Object.assign(record, { state, reason });
-      this.events.emit("changed", viewOf(entry), false);
+      this.tell(entry, state, reason);
     }
+  }
+
+  /** Tells others of a state to which the written record leads, though it says another one. */
+  tell(entry: Entry, state: SandboxState, reason?: string): void {
+    Object.assign(entry.record, { state, reason });
+    this.events.emit("changed", viewOf(entry), false);
   }
 
   /** Ends a sandbox; its files go unless others stand on them. A crash before its record is gone goes on here. */
