@@ -14,6 +14,13 @@ const definition = defineConfig({
   WRENN_API_URL: Type.Optional(Type.String({ description: "Another platform's API." })),
   WRENN_API_KEY: Type.Optional(Type.String({ description: "The key that requests carry." })),
   WRENN_ACCEL: Type.Optional(Type.Enum(["kvm", "tcg"], { description: "Against the choice of `wrenn doctor`." })),
+  WRENN_VMM: Type.Optional(
+    Type.Enum(["qemu", "firecracker"], { description: "Against the choice of `wrenn doctor`." }),
+  ),
+  WRENN_DISKS: Type.Optional(
+    Type.Enum(["qcow2", "device-mapper"], { description: "Against the choice of `wrenn doctor`." }),
+  ),
+  WRENN_FIRECRACKER: Type.String({ default: "firecracker", description: "The Firecracker to run." }),
   WRENN_QEMU: Type.String({ default: "qemu-system-x86_64", description: "The QEMU to run." }),
   WRENN_DNS: Type.Optional(Type.String({ description: "Resolvers for the guests." })),
   WRENN_LOG_LEVEL: Type.Enum(["debug", "info", "warn", "error"], { default: "info" }),

@@ -9,6 +9,9 @@ const definition = defineConfig({
   WRENN_DIR: Type.String({ default: "/var/lib/wrenn" }),
   WRENN_AGENT_SOCKET: Type.Optional(Type.String()),
   WRENN_ACCEL: Type.Optional(Type.Union([Type.Literal("kvm"), Type.Literal("tcg")])),
+  WRENN_VMM: Type.Optional(Type.Union([Type.Literal("qemu"), Type.Literal("firecracker")])),
+  WRENN_DISKS: Type.Optional(Type.Union([Type.Literal("qcow2"), Type.Literal("device-mapper")])),
+  WRENN_FIRECRACKER: Type.String({ default: "firecracker" }),
   WRENN_QEMU: Type.String({ default: "qemu-system-x86_64" }),
   WRENN_DNS: Type.Optional(Type.String()),
   WRENN_UPLINK: Type.Optional(Type.String()),
@@ -28,6 +31,7 @@ const definition = defineConfig({
   WRENN_NET_PACKETS_PER_SEC: Type.Optional(Type.Integer({ minimum: 1 })),
   // Far above what one sandbox needs, far below what a disk that others share can do.
   WRENN_DISK_BYTES_PER_SEC: Type.Integer({ default: 256 * 1024 * 1024, minimum: 1024 * 1024 }),
+  WRENN_DISK_OPERATIONS_PER_SEC: Type.Optional(Type.Integer({ minimum: 10 })),
   WRENN_METRICS_PORT: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
   WRENN_HEALTH_INTERVAL_SEC: Type.Integer({ default: 10, minimum: 1, maximum: 3600 }),
   WRENN_ON_EXIT: Type.Union([Type.Literal("keep"), Type.Literal("destroy")], { default: "keep" }),

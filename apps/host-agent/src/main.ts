@@ -14,6 +14,7 @@ import { MEMORY_GUARD_PATH, SHIM_PATH } from "./binaries.ts";
 import { parseConfig } from "./config.ts";
 import { startMetricsServer } from "./metrics/metrics-server.ts";
 import { Metrics } from "./metrics/metrics.ts";
+import { chooseDisks } from "./disk/choose-disks.ts";
 import { createNetworkPool } from "./network/pool.ts";
 import { discoverResolvers } from "./network/resolvers.ts";
 import { forgetOnExit, readOnExit } from "./on-exit.ts";
@@ -50,17 +51,22 @@ async function main(): Promise<void> {
   const vmm = await chooseVmm(
     {
       stateDirectory,
+      vmm: config.WRENN_VMM,
+      disks: config.WRENN_DISKS,
       accelerator: config.WRENN_ACCEL,
       qemu: config.WRENN_QEMU,
+      firecracker: config.WRENN_FIRECRACKER,
       searchPath: process.env["PATH"] ?? "",
       shimPath: SHIM_PATH,
       memoryGuardPath: MEMORY_GUARD_PATH,
       pager,
       diskBytesPerSecond: config.WRENN_DISK_BYTES_PER_SEC,
+      diskOperationsPerSecond: config.WRENN_DISK_OPERATIONS_PER_SEC,
       log,
     },
     starting,
   );
+  const disks = await chooseDisks({ stateDirectory, disks: config.WRENN_DISKS, vmm: vmm.kind, log }, starting);
   const network = await createNetworkPool({
     stateDirectory,
     firstIndex: config.WRENN_SLOT_FIRST,
@@ -82,6 +88,7 @@ async function main(): Promise<void> {
     vmm,
     pager,
     network,
+    disks,
     manifest,
     log,
     collapseGenerations: config.WRENN_COLLAPSE_GENERATIONS,

@@ -1,11 +1,12 @@
 /** Every check, in the order in which they are shown. */
 import type { CliConfig } from "../config.ts";
 import type { Check, Finding } from "./finding.ts";
-import { checkControlGroups, checkDeviceMapper, checkKvm, checkNamespaces, checkTun } from "./kernel.ts";
+import { checkControlGroups, checkKvm, checkNamespaces, checkTun } from "./kernel.ts";
 import { checkDisk, checkMemory, checkRoot, checkStateDirectory, checkSystem } from "./machine.ts";
 import { checkIproute, checkNftables, checkPort, checkResolvers } from "./network.ts";
 import { PRODUCTION_CHECKS } from "./production.ts";
-import { checkBinaries, checkFirecracker, checkPackages, checkQemu } from "./software.ts";
+import { checkBinaries, checkPackages, checkQemu } from "./software.ts";
+import { checkVirtualMachines } from "./virtual-machines.ts";
 
 const CHECKS: readonly Check[] = [
   checkSystem,
@@ -17,11 +18,10 @@ const CHECKS: readonly Check[] = [
   checkBinaries,
   checkKvm,
   checkQemu,
-  checkFirecracker,
   checkTun,
   checkNamespaces,
   checkControlGroups,
-  checkDeviceMapper,
+  checkVirtualMachines,
   checkNftables,
   checkIproute,
   checkResolvers,

@@ -1,7 +1,7 @@
 /** What the kernel offers: virtualization, TUN, namespaces, control groups, device-mapper. */
 import { constants } from "node:fs";
 import { access, open, readFile } from "node:fs/promises";
-import type { Check, Finding } from "./finding.ts";
+import type { Check } from "./finding.ts";
 
 /**
  * The rule of the host agent: /dev/kvm opens for reading and writing, and the CPU says vmx or svm. A
@@ -110,17 +110,4 @@ export const checkControlGroups: Check = async () => {
       hint: "These controllers are taken by cgroup v1; boot with systemd.unified_cgroup_hierarchy=1",
     },
   ];
-};
-
-export const checkDeviceMapper: Check = async () => {
-  const misc = await readFile("/proc/misc", "utf8").catch(() => "");
-  const finding: Finding = misc.includes("device-mapper")
-    ? {
-        name: "device-mapper",
-        status: "ok",
-        found: "in the kernel",
-        consequence: "Not used yet: disks are qcow2 files",
-      }
-    : { name: "device-mapper", status: "ok", found: "not in this kernel", consequence: "Disks are qcow2 files" };
-  return [finding];
 };

@@ -1,9 +1,9 @@
-/** Programs: Debian packages, QEMU's version, Firecracker, our own binaries. */
+/** Programs: Debian packages, QEMU's version, our own binaries. */
 import { access, constants, readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { run } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
-import type { Check, Finding } from "./finding.ts";
+import type { Check } from "./finding.ts";
 
 /** A line of tools/debian-packages.txt. */
 interface DebianPackage {
@@ -85,20 +85,6 @@ export const checkQemu: Check = async (config, signal) => {
     const found = code === "missing_requirement" ? `${config.WRENN_QEMU} is not installed` : message;
     return [{ name, status: "missing", found, consequence: "No VM can run", hint: "apt-get install qemu-system-x86" }];
   }
-};
-
-export const checkFirecracker: Check = async (config) => {
-  const path = await findProgram("firecracker", config.env["PATH"] ?? "");
-  const finding: Finding =
-    path === undefined
-      ? { name: "firecracker", status: "ok", found: "not installed", consequence: "QEMU runs the VMs" }
-      : {
-          name: "firecracker",
-          status: "ok",
-          found: path,
-          consequence: "Not used yet, and unproven here: QEMU runs the VMs",
-        };
-  return [finding];
 };
 
 export const checkBinaries: Check = async (config) => {

@@ -93,6 +93,15 @@ export class PagerProcess {
     await remove(this.#runDirectory, "pager.run");
   }
 
+  /** One lost connection, on a host that is too busy, is no reason to end a pager: its VMs end with their pages. */
+  async #stillAnswers(): Promise<boolean> {
+    await setTimeout(RESTART_PAUSE_MS);
+    return await this.#askHealth().then(
+      ({ pid }) => pid === this.#health?.pid,
+      () => false,
+    );
+  }
+
   async #askHealth(): Promise<PagerHealth> {
     return healthOf(await askPager(this.socketPath, "GET", "/v1/health", undefined, deadline()));
   }
@@ -162,6 +171,7 @@ export class PagerProcess {
         revision = answer.revision;
       } catch (error) {
         if (signal.aborted) return;
+        if (await this.#stillAnswers()) continue;
         this.#options.log.warn({ operation: "pager.lost", gone: error instanceof PagerGone, err: error });
         revision = 0;
         await this.replaced(signal).catch(() => undefined);

@@ -7,7 +7,7 @@ import { basename, join } from "node:path";
 import { remove } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import type { GuestManifest } from "@wrenn/guest";
-import type { DiskBase, DiskStore } from "../disk/disk-store.ts";
+import { placementOf, type DiskBase, type DiskStore } from "../disk/disk-store.ts";
 import { GuestAgent } from "../envd/guest-agent.ts";
 import { GUEST_MAC_ADDRESS, type Slot } from "../network/network.ts";
 import type { Pager } from "../pager/pager.ts";
@@ -51,6 +51,7 @@ export async function bootLayer(options: BootLayerOptions, tools: BootTools, sig
   await makeMemoryFile(memoryPath, resources.memoryMib * MIB, slot.uid);
   const sizeBytes = resources.diskMib * MIB;
   const disk = await disks.create({ id: "disk", directory: temporary, base, sizeBytes, uid: slot.uid }, signal);
+  cleanup.defer(() => disks.detach(disk));
   const vm = await vmm.boot(
     {
       name: place.vmName,
@@ -60,8 +61,7 @@ export async function bootLayer(options: BootLayerOptions, tools: BootTools, sig
       tapName: slot.tapName,
       macAddress: GUEST_MAC_ADDRESS,
       uid: slot.uid,
-      diskPath: disk.path,
-      diskBackingPaths: disk.backingPaths,
+      ...placementOf(disk),
       shape,
       kernelPath: manifest.kernelPath,
       initramfsPath: manifest.initramfsPath,

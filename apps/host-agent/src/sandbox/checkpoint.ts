@@ -1,11 +1,12 @@
 /**
  * A live checkpoint: a layer of a running guest, which goes on. It is frozen only while its devices, its
- * changed pages and the switch of its disk to a new overlay take; what was captured is flushed and
- * committed behind it. A failure leaves it running, with every earlier layer.
+ * changed pages, and the switch of its disk to a new overlay (or the copy of its disk, by the store) take; what
+ * was captured is flushed and committed behind it. A failure leaves it running, with every earlier layer.
  */
+import { randomUUID } from "node:crypto";
 import { dirname } from "node:path";
 import { WrennError } from "@wrenn/errors";
-import type { Disk } from "../disk/disk-store.ts";
+import type { Disk, DiskBase } from "../disk/disk-store.ts";
 import type { Layer } from "../snapshot/layer.ts";
 import { abandoned, assertIncarnation, assertRunning, type Entry } from "./entry.ts";
 import {
@@ -66,18 +67,21 @@ export async function checkpoint(registry: Registry, entry: Entry, stages: Stage
   const { record } = entry;
   const guest = assertRunning(entry);
   await endShortening(entry);
-  const sealed = record.disk;
-  if (sealed === undefined) throw new WrennError("internal", `Cannot checkpoint ${record.id}: it has no disk`);
+  const written = record.disk;
+  if (written === undefined) throw new WrennError("internal", `Cannot checkpoint ${record.id}: it has no disk`);
   const signal = AbortSignal.any([entry.abandon.signal, AbortSignal.timeout(CHECKPOINT_DEADLINE_MS)]);
   const buildId = newBuildId();
   await stages.time("pre-flush", () => guest.vm.flushDisk(signal));
-  const next = await registry.lifecycle.createOverlay(record, sealed, guest.slot.uid, signal, dirname(sealed.path));
+  const next =
+    registry.options.disks.sealCopy === undefined
+      ? await registry.lifecycle.createOverlay(record, written, guest.slot.uid, signal, dirname(written.path))
+      : undefined;
   record.pendingLayer = buildId;
   record.nextDisk = next;
   try {
     await registry.enter(entry, "running");
-    const captured = await freeze(registry, entry, guest, { buildId, next }, stages, signal);
-    const layer = await commit(registry, entry, captured, sealed, stages, signal);
+    const frozen = await freeze(registry, entry, guest, { buildId, written, next }, stages, signal);
+    const layer = await commit(registry, entry, frozen, stages, signal);
     await collect(registry, entry);
     rewriteWhenDue(registry, entry);
     shortenDiskWhenDue(registry, entry);
@@ -91,25 +95,36 @@ export async function checkpoint(registry: Registry, entry: Entry, stages: Stage
   }
 }
 
-/** The guest stands still only in here. */
+/** What a guest was when it stood still. */
+interface Frozen {
+  captured: CapturedLayer;
+  /** Its disk, still to be sealed unless it is a copy. */
+  disk: { written: Disk } | { copy: DiskBase };
+}
+
+/**
+ * The guest stands still only in here. `next` is the disk that it writes from then on; without one, `written`
+ * is copied.
+ */
 async function freeze(
   registry: Registry,
   entry: Entry,
   guest: LiveGuest,
-  { buildId, next }: { buildId: string; next: Disk },
+  { buildId, written, next }: { buildId: string; written: Disk; next: Disk | undefined },
   stages: Stages,
   signal: AbortSignal,
-): Promise<CapturedLayer> {
+): Promise<Frozen> {
   const { record } = entry;
   let captured: CapturedLayer | undefined;
   try {
     await stages.time("freeze", () => guest.vm.pause(signal));
     captured = await captureLayer(registry, entry, guest, buildId, stages, signal);
+    if (next === undefined) return { captured, disk: { copy: await copyDisk(registry, written, stages, signal) } };
     await stages.time("switch-disk", () => guest.vm.switchDisk(next, signal));
     record.disk = next;
     record.nextDisk = undefined;
     record.vm = guest.vm.record;
-    return captured;
+    return { captured, disk: { written } };
   } catch (error) {
     if (captured !== undefined) await discardCapture(captured);
     throw error;
@@ -118,11 +133,18 @@ async function freeze(
   }
 }
 
+async function copyDisk(registry: Registry, disk: Disk, stages: Stages, signal: AbortSignal): Promise<DiskBase> {
+  const { disks } = registry.options;
+  const target = { id: `sealed-${randomUUID().slice(0, 8)}`, directory: dirname(disk.path) };
+  const copy = await stages.time("copy-disk", async () => await disks.sealCopy?.(disk, target, signal));
+  if (copy === undefined) throw new WrennError("internal", `Cannot copy the disk ${disk.id}: its store cannot do that`);
+  return copy;
+}
+
 async function commit(
   registry: Registry,
   entry: Entry,
-  captured: CapturedLayer,
-  sealed: Disk,
+  { captured, disk }: Frozen,
   stages: Stages,
   signal: AbortSignal,
 ): Promise<Layer> {
@@ -130,7 +152,7 @@ async function commit(
   // The record knows the new disk before anything builds on the old one.
   await registry.enter(entry, "running");
   try {
-    const base = await stages.time("seal", () => disks.seal(sealed, signal));
+    const base = "copy" in disk ? disk.copy : await stages.time("seal", () => disks.seal(disk.written, signal));
     await disks.lock(base);
     const layer = await stages.time("publish", () => commitCapture(registry, entry, captured, base));
     await settlePendingLayer(registry, entry);

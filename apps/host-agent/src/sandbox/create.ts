@@ -52,11 +52,10 @@ async function start(registry: Registry, entry: Entry): Promise<Stage[]> {
   const { record } = entry;
   const { options } = registry;
   const stages = new Stages();
-  const signal = AbortSignal.any([entry.abandon.signal, AbortSignal.timeout(START_DEADLINE_MS)]);
   try {
     await registry.assertRoom(entry);
     await options.records.write(record);
-    const started = await startGuest(registry, entry, stages, signal);
+    const started = await startGuest(registry, entry, stages);
     await registry.serve(entry, started);
     followExit(registry, entry, started.guest);
   } catch (error) {
@@ -71,23 +70,28 @@ async function start(registry: Registry, entry: Entry): Promise<Stage[]> {
   return stages.list;
 }
 
-async function startGuest(
-  registry: Registry,
-  entry: Entry,
-  stages: Stages,
-  signal: AbortSignal,
-): Promise<StartedGuest> {
+async function startGuest(registry: Registry, entry: Entry, stages: Stages): Promise<StartedGuest> {
   const { record } = entry;
   const { golden, builds, leases } = registry.options;
   const template = registry.template(record.templateBuildId);
   if (template !== undefined) {
+    // It may have to be built first, which has a deadline of its own.
     const layer = await stages.time("golden", () => golden.ensure(template, record.resources));
-    signal.throwIfAborted();
-    return await registry.lifecycle.start(record, layer, stages, signal);
+    entry.abandon.signal.throwIfAborted();
+    return await registry.lifecycle.start(record, layer, stages, startSignal(entry));
   }
   // Held first: from then on it stays, even if it is deleted now.
   using _held = leases.holdPaths([builds.paths(record.templateBuildId).layers]);
   if (builds.find(record.templateBuildId) === undefined)
     throw new WrennError("not_found", `Cannot create ${record.id}: its template was deleted`);
-  return await beginFromLayer(registry, entry, await builds.layerOf(record.templateBuildId), stages, signal);
+  return await beginFromLayer(
+    registry,
+    entry,
+    await builds.layerOf(record.templateBuildId),
+    stages,
+    startSignal(entry),
+  );
 }
+
+const startSignal = ({ abandon }: Entry): AbortSignal =>
+  AbortSignal.any([abandon.signal, AbortSignal.timeout(START_DEADLINE_MS)]);

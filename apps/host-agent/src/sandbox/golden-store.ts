@@ -78,6 +78,8 @@ export class GoldenStore {
       ...this.#options.vmm.compatibility,
       format: String(SNAPSHOT_FORMAT),
       kernel: this.#options.manifest.kernelHash,
+      // Absent for qcow2, as in the layers from before there was a choice.
+      ...(this.#options.disks.kind === "qcow2" ? {} : { disks: this.#options.disks.kind }),
     };
   }
 

@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
 import { remove, type StagedFile } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
-import type { Disk, DiskBase, DiskStore } from "../disk/disk-store.ts";
+import { placementOf, type Disk, type DiskBase, type DiskStore } from "../disk/disk-store.ts";
 import { GuestAgent } from "../envd/guest-agent.ts";
 import { GUEST_MAC_ADDRESS, type NetworkPool, type Slot } from "../network/network.ts";
 import { guestMemoryOf, statePathOf, type Layer } from "../snapshot/layer.ts";
@@ -78,12 +78,12 @@ export class Lifecycle {
             tapName: slot.tapName,
             macAddress: GUEST_MAC_ADDRESS,
             uid: slot.uid,
-            diskPath: disk.path,
-            diskBackingPaths: disk.backingPaths,
-            diskDirectory: dirname(disk.path),
+            ...placementOf(disk),
+            ...(disk.device === undefined ? { diskDirectory: dirname(disk.path) } : {}),
             shape: { vcpus: record.resources.vcpus, memoryMib: record.resources.memoryMib },
             memory: guestMemoryOf(layer),
             statePath: statePathOf(layer.directory),
+            metadata: { sandboxId: record.id, templateId: record.templateBuildId },
           },
           signal,
         ),
@@ -141,7 +141,7 @@ export class Lifecycle {
    * joins the errors; repeating is success.
    */
   async tearDown(record: SandboxRecord, guest: LiveGuest | undefined): Promise<void> {
-    const { network, records } = this.#options;
+    const { network, records, disks } = this.#options;
     const paths = records.paths(record.id);
     const errors: unknown[] = [];
     const attempt = async (work: () => Promise<unknown>): Promise<void> => {
@@ -155,6 +155,8 @@ export class Lifecycle {
     await attempt(async () => {
       await guest?.vm.stop();
       await stopLeftover(paths.root);
+      // Never before its VM has ended.
+      for (const disk of [record.disk, record.nextDisk]) if (disk !== undefined) await disks.detach(disk);
     });
     await attempt(async () => {
       const slot =

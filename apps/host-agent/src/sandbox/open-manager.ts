@@ -3,7 +3,7 @@ import { lstat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { GuestManifest } from "@wrenn/guest";
-import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
+import type { DiskStore } from "../disk/disk-store.ts";
 import type { NetworkPool } from "../network/network.ts";
 import type { Pager } from "../pager/pager.ts";
 import { Retention } from "../retention/retention.ts";
@@ -21,6 +21,7 @@ export interface OpenManagerOptions {
   vmm: Vmm;
   pager: Pager;
   network: NetworkPool;
+  disks: DiskStore;
   manifest: GuestManifest;
   log: Logger;
   /** From this generation on the layers of a sandbox are joined behind it. */
@@ -35,8 +36,7 @@ export interface OpenManagerOptions {
 
 export async function openManager(options: OpenManagerOptions): Promise<SandboxManager> {
   const { stateDirectory, goldenMaxBytes, ...parts } = options;
-  const disks = new Qcow2Store();
-  const golden = await GoldenStore.open({ stateDirectory, disks, budgetBytes: goldenMaxBytes, ...parts });
+  const golden = await GoldenStore.open({ stateDirectory, budgetBytes: goldenMaxBytes, ...parts });
   const records = new RecordStore(stateDirectory);
   const leases = new LayerLeases();
   const builds = await TemplateBuilds.open(stateDirectory);
@@ -56,7 +56,6 @@ export async function openManager(options: OpenManagerOptions): Promise<SandboxM
   });
   const manager: SandboxManager = new SandboxManager({
     stateDirectory,
-    disks,
     golden,
     records,
     leases,

@@ -142,13 +142,21 @@ async function commitDisk(
   }
 }
 
-/** After the commit: nothing can lose the layer any more. */
+/**
+ * After the commit: nothing can lose the layer any more. A disk whose device cannot be let go is told: the sandbox
+ * has failed then, and is resumed when the device has gone.
+ */
 export async function finishPause(registry: Registry, entry: Entry, guest: LiveGuest | undefined): Promise<void> {
   // What cannot be given back now stays in the record, for the resume or a destroy.
   await registry.lifecycle
     .tearDown(entry.record, guest)
     .catch((error: unknown) => registry.options.log.error({ operation: "pause", id: entry.record.id, err: error }));
-  await settlePendingLayer(registry, entry);
+  try {
+    await settlePendingLayer(registry, entry);
+  } catch (error) {
+    await registry.settle(entry, "failed", `its disk could not be let go: ${WrennError.from(error).message}`);
+    throw error;
+  }
   await registry.settle(entry, "paused");
   await collect(registry, entry);
 }

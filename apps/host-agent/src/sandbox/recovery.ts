@@ -16,7 +16,7 @@ const ADOPT_DEADLINE_MS = 60_000;
 
 /** Finishes or undoes what an earlier agent left, and adopts the guests that still run. */
 export async function recover(registry: Registry): Promise<void> {
-  const { records, network, golden, retention, log } = registry.options;
+  const { records, network, golden, retention, disks, stateDirectory, log } = registry.options;
   const found = await records.readAll();
   for (const record of found) registry.add(record);
   await Promise.all(
@@ -35,6 +35,11 @@ export async function recover(registry: Registry): Promise<void> {
   const alive = registry.entries();
   await network.sweep(new Set(alive.filter(({ guest }) => guest !== undefined).map(({ record }) => record.id)));
   await golden.collect(await retention.keptOf("golden"));
+  // After the VMs that nobody adopts have ended.
+  const inUse = alive.flatMap(({ guest, record }) => (guest === undefined ? [] : (record.disk ?? [])));
+  await disks
+    .sweep(stateDirectory, inUse)
+    .catch((error: unknown) => log.error({ operation: "disks.sweep", err: error }));
 }
 
 async function recoverOne(registry: Registry, entry: Entry): Promise<void> {

@@ -23,7 +23,8 @@ export function shortenDiskWhenDue(registry: Registry, entry: Entry): void {
   const { disk } = record;
   const own = `${records.paths(record.id).root}/`;
   const foreign = disk?.backingPaths.findIndex((path) => !path.startsWith(own)) ?? -1;
-  if (guest === undefined || disk === undefined || foreign < collapseGenerations) return;
+  // A block device is no overlay of the VM's: its store joins what lies below it.
+  if (guest === undefined || disk === undefined || disk.device !== undefined || foreign < collapseGenerations) return;
   if (entry.shortening !== undefined || registry.closing.signal.aborted) return;
   const shortened = { ...disk, backingPaths: disk.backingPaths.slice(foreign) };
   const abort = new AbortController();

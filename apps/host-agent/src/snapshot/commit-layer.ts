@@ -6,7 +6,7 @@ import type { DiskBase } from "../disk/disk-store.ts";
 import type { Pager } from "../pager/pager.ts";
 import type { LayerSummary } from "../pager/pager-requests.ts";
 import type { GuestMemory, MachineShape } from "../vmm/vmm.ts";
-import { checksumOfFile } from "./checksum.ts";
+import { checksumOfDisk, checksumOfFile } from "./checksum.ts";
 import { decodeHeader, encodeHeader } from "./header.ts";
 import {
   headerPathOf,
@@ -105,7 +105,7 @@ export async function commitLayer(parts: LayerParts): Promise<Layer> {
     shape,
     compatibility,
     ...(memory === undefined ? {} : { memory }),
-    disk: { ...disk, checksum: await checksumOfFile(diskFile) },
+    disk: { ...disk, checksum: await checksumOfDisk(disk.format, diskFile) },
     createdAt: new Date().toISOString(),
   };
   const text = JSON.stringify(meta, undefined, 2);

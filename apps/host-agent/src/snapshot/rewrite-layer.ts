@@ -128,5 +128,11 @@ export function baseOf(disk: DiskBase, path: string): DiskBase {
   const chain = [disk.path, ...disk.backingPaths];
   const at = chain.indexOf(path);
   if (at < 0) throw new WrennError("internal", `Cannot use ${path} as a base: ${disk.path} does not lie on it`);
-  return { path, format: path.endsWith(".qcow2") ? "qcow2" : "raw", backingPaths: chain.slice(at + 1) };
+  return { path, format: formatOf(path), backingPaths: chain.slice(at + 1) };
+}
+
+/** Every store names its files so. */
+function formatOf(path: string): DiskBase["format"] {
+  if (path.endsWith(".cow")) return "dm-snapshot";
+  return path.endsWith(".qcow2") ? "qcow2" : "raw";
 }

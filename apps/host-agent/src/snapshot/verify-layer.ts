@@ -4,7 +4,7 @@ import { basename, dirname } from "node:path";
 import { WrennError } from "@wrenn/errors";
 import type { DiskStore } from "../disk/disk-store.ts";
 import type { Pager } from "../pager/pager.ts";
-import { checksumOfFile } from "./checksum.ts";
+import { checksumOfDisk, checksumOfFile } from "./checksum.ts";
 import { findLayer, headerPathOf, statePathOf, type Layer } from "./layer.ts";
 
 /** One file that was read, and what is wrong with it; nothing unless told. */
@@ -26,8 +26,9 @@ export async function verifyLayer(
     checks.push(verifyFile(statePathOf(layer.directory), memory.stateChecksum));
     for (const path of Object.values(memory.builds)) checks.push(verifyMemory(path, layer, tools.pager, signal));
   }
-  checks.push(verifyFile(disk.path, disk.checksum), ...disk.backingPaths.map((path) => verifyFile(path, undefined)));
+  checks.push(...disk.backingPaths.map((path) => verifyFile(path, undefined)));
   checks.push(
+    verifyChecksum(disk.path, disk.checksum, (path) => checksumOfDisk(disk.format, path)),
     reported(disk.path, async () => {
       await tools.disks.check(disk, signal);
     }),
@@ -50,9 +51,17 @@ async function verifyMemory(path: string, layer: Layer, pager: Pager, signal: Ab
 }
 
 async function verifyFile(path: string, checksum: string | undefined): Promise<VerifiedFile> {
+  return await verifyChecksum(path, checksum, checksumOfFile);
+}
+
+async function verifyChecksum(
+  path: string,
+  checksum: string | undefined,
+  read: (path: string) => Promise<string>,
+): Promise<VerifiedFile> {
   return await reported(path, async () => {
     if (checksum === undefined) return;
-    const found = await checksumOfFile(path);
+    const found = await read(path);
     if (found !== checksum)
       throw new WrennError("incompatible_snapshot", `its checksum is ${found}, it was ${checksum}`);
   });

@@ -6,7 +6,7 @@ import { chown, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { remove } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
-import type { DiskStore } from "../disk/disk-store.ts";
+import { placementOf, type DiskStore } from "../disk/disk-store.ts";
 import { GuestAgent } from "../envd/guest-agent.ts";
 import { closeEgress } from "../network/close-egress.ts";
 import { GUEST_MAC_ADDRESS, type NetworkPool } from "../network/network.ts";
@@ -53,6 +53,7 @@ export async function checkRestore(
     { id: "check", directory, base: disk, sizeBytes: diskMib * MIB, uid: slot.uid },
     signal,
   );
+  cleanup.defer(() => disks.remove(overlay));
   const memory = guestMemoryOf(layer);
   const vm = await stages.time("check-restore", () =>
     vmm.restore(
@@ -64,8 +65,7 @@ export async function checkRestore(
         tapName: slot.tapName,
         macAddress: GUEST_MAC_ADDRESS,
         uid: slot.uid,
-        diskPath: overlay.path,
-        diskBackingPaths: overlay.backingPaths,
+        ...placementOf(overlay),
         shape,
         memory,
         statePath: statePathOf(layer.directory),

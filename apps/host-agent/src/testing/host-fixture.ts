@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { ensureGuest, progressFor, type GuestManifest, type GuestTemplate } from "@wrenn/guest";
 import { ENVD_PATH, MEMORY_GUARD_PATH, SHIM_PATH } from "../binaries.ts";
+import { chooseDisks } from "../disk/choose-disks.ts";
 import type { NetworkPool } from "../network/network.ts";
 import { createNetworkPool } from "../network/pool.ts";
 import { openPager } from "../pager/open-pager.ts";
@@ -57,13 +58,17 @@ export async function prepareGuestAndVmm(pager: Pager): Promise<{ manifest: Gues
   const vmm = await chooseVmm(
     {
       stateDirectory: SHARED_DIRECTORY, // where the TSC frequency of the shared snapshots is remembered
+      vmm: undefined,
+      disks: undefined,
       accelerator: undefined,
       qemu: TEST_QEMU,
+      firecracker: "firecracker",
       searchPath: process.env["PATH"] ?? "",
       shimPath: SHIM_PATH,
       memoryGuardPath: MEMORY_GUARD_PATH,
       pager,
       diskBytesPerSecond: 256 * 1024 * 1024,
+      diskOperationsPerSecond: undefined,
       log,
     },
     signal,
@@ -104,6 +109,7 @@ export async function startTestHost(
     vmm,
     pager,
     network,
+    disks: await chooseDisks({ stateDirectory, disks: undefined, vmm: vmm.kind, log }, AbortSignal.timeout(30_000)),
     manifest,
     log,
     collapseGenerations: options.collapseGenerations ?? COLLAPSE_GENERATIONS,

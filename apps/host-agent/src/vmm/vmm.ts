@@ -42,6 +42,9 @@ export interface VmPlacement {
   diskDirectory?: string;
 }
 
+/** Whether a VM's disk is a block device, which the VMM opens as it is, and not a file of some format. */
+export const isBlockDevice = (diskPath: string): boolean => diskPath.startsWith("/dev/");
+
 /** Starts a machine from a kernel. */
 export interface BootSpec extends VmPlacement {
   shape: MachineShape;
@@ -60,6 +63,8 @@ export interface RestoreSpec extends VmPlacement {
   memory: GuestMemory;
   /** Device state of the layer that is restored. */
   statePath: string;
+  /** What the guest can read at its VMM's metadata address, where it has one (Firecracker's MMDS). */
+  metadata?: Readonly<Record<string, string>>;
 }
 
 /** A guest's memory as layers hold it. */

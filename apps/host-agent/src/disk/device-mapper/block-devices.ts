@@ -42,6 +42,11 @@ export async function loopsOf(file: string): Promise<LoopDevice[]> {
   return loops.filter((loop) => loop.file === file);
 }
 
+/** The file that a loop device holds, also one that was removed since; undefined for what is no loop device. */
+export async function fileOfLoop(kernelName: string): Promise<string | undefined> {
+  return await attribute(kernelName, "loop/backing_file").catch(() => undefined);
+}
+
 /** What is built on a device. */
 export async function holdersOf(kernelName: string): Promise<string[]> {
   return await readdir(join(SYSFS, kernelName, "holders")).catch(() => []);

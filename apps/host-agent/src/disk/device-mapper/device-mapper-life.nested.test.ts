@@ -1,4 +1,5 @@
-/** What is device-mapper's own: full stores, stacked and shared devices. Runs in the testbed: `./wrenn test --only nested`. */
+/** What is device-mapper's own: kills, full stores, stacked, shared and stale devices. Runs in the testbed: `./wrenn test --only nested`. */
+import { readFileSync } from "node:fs";
 import { mkdir, mkdtemp, open, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,12 +7,22 @@ import { setTimeout } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { run } from "@wrenn/effects";
 import { leakGate } from "../../../../../tests/leaks/gate.ts";
-import type { DiskBase } from "../disk-store.ts";
+import type { Disk, DiskBase } from "../disk-store.ts";
+import { mappedDevices } from "./block-devices.ts";
 import { DeviceMapperStore } from "./device-mapper-store.ts";
+import { removeMapped } from "./dmsetup.ts";
 import { storeBytes } from "./exception-store.ts";
 
 const MIB = 1024 * 1024;
 const DISK_BYTES = 16 * MIB;
+
+const FULL = process.env["WRENN_TEST_FULL"] === "1";
+/** Without KVM a life of a disk takes seconds here. */
+const EMULATED = /QEMU TCG CPU/.test(readFileSync("/proc/cpuinfo", "utf8"));
+const CYCLES = FULL ? 1_000 : EMULATED ? 10 : 100;
+const CYCLE_MS = 10_000;
+const STEPS = ["disk.device", "seal.disk", "disk.device.remove"];
+const MORE_STEPS = ["disk.loop", "seal.device", "disk.loop.detach", "disk.remove", "seal.copy"];
 
 const signal = (): AbortSignal => AbortSignal.timeout(120_000);
 
@@ -57,20 +68,11 @@ describe("DeviceMapperStore", () => {
   it("has room for a guest that writes its whole disk, again and again", async () => {
     const disk = await create("d");
     for (const pattern of [1, 2]) {
-      await run([
-        "qemu-io",
-        "-f",
-        "raw",
-        "-c",
-        `write -P ${pattern} 0 ${DISK_BYTES}`,
-        "-c",
-        "flush",
-        disk.device ?? "",
-      ]);
+      await expectIo(disk, `write -P ${pattern} 0 ${DISK_BYTES}`, "flush");
     }
     expect(await store.status(disk, signal())).toMatchObject({ state: "valid", totalBytes: storeBytes(DISK_BYTES) });
     await store.seal(disk, signal());
-    await run(["qemu-io", "-r", "-f", "raw", "-c", `read -P 2 0 ${DISK_BYTES}`, disk.device ?? ""]);
+    await expectIo(disk, `read -P 2 0 ${DISK_BYTES}`);
     await store.remove(disk);
   });
 
@@ -81,12 +83,12 @@ describe("DeviceMapperStore", () => {
     ] as const) {
       const options = { directory: place, sizeBytes: DISK_BYTES, uid: 65534 };
       const first = await store.create({ ...options, id: "first", base }, signal());
-      await run(["qemu-io", "-f", "raw", "-c", "write -P 5 0 64k", "-c", "flush", first.device ?? ""]);
+      await expectIo(first, "write -P 5 0 64k", "flush");
       const sealed = await store.seal(first, signal());
       await store.lock(sealed);
       const next = await store.create({ ...options, id: "next", base: sealed }, signal());
       expect(next.backingPaths).toHaveLength(depth);
-      await run(["qemu-io", "-f", "raw", "-c", "read -P 5 0 64k", "-c", "read -P 17 64k 64k", next.device ?? ""]);
+      await expectIo(next, "read -P 5 0 64k", "read -P 17 64k 64k");
       await store.remove(next);
       await store.remove(sealed);
     }
@@ -98,7 +100,7 @@ describe("DeviceMapperStore", () => {
       (await run(["losetup", "--noheadings", "--output", "NAME", "--associated", base.path])).stdout.split("\n"),
     ).toHaveLength(1);
     await store.remove(one);
-    await run(["qemu-io", "-r", "-f", "raw", "-c", "read -P 17 0 4096", other.device ?? ""]);
+    await expectIo(other, "read -P 17 0 4096");
     await store.remove(other);
     expect((await run(["losetup", "--noheadings", "--output", "NAME", "--associated", base.path])).stdout).toBe("");
   });
@@ -114,4 +116,91 @@ describe("DeviceMapperStore", () => {
     await removing;
     expect(await readdir(directory)).toEqual(["base.raw"]);
   });
+
+  it("is told, and not sealed, when the kernel gave its snapshot up", async () => {
+    const disk = await create("d");
+    // Less room than the disk has: what no store of ours has.
+    const file = await open(disk.path, "r+");
+    await file.truncate(MIB);
+    await file.close();
+    await run(["losetup", "--set-capacity", await loopOf(disk.path)]);
+    const write = ["qemu-io", "-f", "raw", "-c", `write 0 ${4 * MIB}`, "-c", "flush", disk.device ?? ""] as const;
+    await run(write).catch(() => undefined);
+    await expect(store.seal(disk, signal())).rejects.toThrow(/EIO|writes were lost/);
+    expect((await store.status(disk, signal())).state).not.toBe("valid");
+    await store.remove(disk);
+  });
+
+  it("makes a new device where a stale one has its name", async () => {
+    const first = await create("d");
+    await expectIo(first, "write -P 9 0 64k", "flush");
+    await rm(first.path); // as if a crash had lost the record and the file, but not the device
+    const second = await create("d");
+    expect((await mappedDevices()).length).toBe(2);
+    await expectIo(second, "read -P 17 0 64k");
+    await store.remove(second);
+  });
+
+  it("says so when a device cannot be removed, and keeps its loop device and its file", async () => {
+    const disk = await create("d");
+    await run(["dmsetup", "create", "wrenn-test-holder", "--table", `0 8 linear ${disk.device} 0`]);
+    try {
+      const name = await nameOf(disk.device ?? "");
+      await expect(removeMapped(name, AbortSignal.timeout(1_000))).rejects.toMatchObject({ code: "timeout" });
+      expect(await loopOf(disk.path)).toMatch(/loop/);
+    } finally {
+      await run(["dmsetup", "remove", "wrenn-test-holder"]);
+    }
+    await store.remove(disk);
+  });
+
+  it("seals a copy of what a disk holds, and the disk goes on", async () => {
+    const disk = await create("d");
+    await expectIo(disk, "write -P 5 0 64k", "flush");
+    const copy = await store.sealCopy(disk, { id: "copy", directory }, signal());
+    await expectIo(disk, "write -P 6 0 64k", "flush");
+    expect(copy).toMatchObject({ format: "dm-snapshot", backingPaths: disk.backingPaths });
+    await store.lock(copy);
+    const next = await create("next", copy);
+    await expectIo(next, "read -P 5 0 64k");
+    await expectIo(disk, "read -P 6 0 64k");
+    for (const one of [next, copy, disk]) await store.remove(one);
+  });
+
+  it(`leaves nothing over ${CYCLES} lives of a disk`, { timeout: CYCLES * CYCLE_MS }, async () => {
+    const kept = await create("kept"); // the base stays open, as it does on a host in use
+    for (let cycle = 0; cycle < CYCLES; cycle++) await store.remove(await create(`d${cycle}`));
+    expect((await mappedDevices()).length).toBe(2);
+    expect(await readdir(directory)).toEqual(["base.raw", "kept.cow"]);
+    await store.remove(kept);
+  });
+
+  it("finds what a killed agent left, wherever it was killed", { timeout: 600_000 }, async () => {
+    const program = join(import.meta.dirname, "testing/life-of-a-disk.ts");
+    for (const step of FULL ? [...STEPS, ...MORE_STEPS] : STEPS) {
+      const env = { PATH: process.env["PATH"] ?? "", WRENN_FAILPOINTS: `${step}=kill` };
+      const life = [process.execPath, program, directory, base.path, String(DISK_BYTES)] as const;
+      await expect(run(life, { env })).rejects.toThrow("SIGKILL");
+      await store.sweep(directory, []);
+      for (const id of ["d", "copy"]) await store.remove({ path: join(directory, `${id}.cow`) });
+      expect({ step, devices: await mappedDevices() }).toEqual({ step, devices: [] });
+      expect(await readdir(directory)).toEqual(["base.raw"]);
+    }
+  });
 });
+
+/** Writes and reads a disk as a VMM does; what is read must be what the commands say. */
+async function expectIo(disk: Pick<Disk, "device">, ...commands: string[]): Promise<void> {
+  const argv = ["-f", "raw", ...commands.flatMap((command) => ["-c", command]), disk.device ?? ""];
+  expect((await run(["qemu-io", ...argv])).stdout).not.toContain("verification failed");
+}
+
+async function loopOf(path: string): Promise<string> {
+  const { stdout } = await run(["losetup", "--noheadings", "--output", "NAME", "--associated", path]);
+  return stdout.split("\n")[0] ?? "";
+}
+
+async function nameOf(device: string): Promise<string> {
+  const kernelName = device.slice("/dev/".length);
+  return (await mappedDevices()).find((mapped) => mapped.kernelName === kernelName)?.name ?? "";
+}

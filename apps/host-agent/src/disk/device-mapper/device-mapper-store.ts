@@ -7,11 +7,11 @@ import { chmod, chown, open, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { cloneFile, failpoint, flush, remove, rename, statIfExists } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
-import type { Disk, DiskBase, DiskStore } from "../disk-store.ts";
-import { findMapped, loopsOf, mappedDevices, nodeOf, slavesOf } from "./block-devices.ts";
+import { requireFormat, type Disk, type DiskBase, type DiskStore } from "../disk-store.ts";
+import { fileOfLoop, findMapped, loopsOf, mappedDevices, nodeOf, slavesOf } from "./block-devices.ts";
 import { attachLoop, createMapped, detachLoop, removeMapped, statusOf } from "./dmsetup.ts";
 import { readExceptions, SECTOR_BYTES, storeBytes } from "./exception-store.ts";
-import { writeFlat, writeJoined } from "./flatten.ts";
+import { copySparse, writeFlat, writeJoined } from "./flatten.ts";
 import { baseBelow, closeAllUnused, closeUnused, openOrigin, snapshotTable } from "./origins.ts";
 import { parseStatus, type SnapshotStatus } from "./status.ts";
 
@@ -30,6 +30,7 @@ export class DeviceMapperStore implements DiskStore {
   ): Promise<Disk> {
     const { id, directory, base, sizeBytes } = options;
     signal.throwIfAborted();
+    requireFormat(base, ["raw", "dm-snapshot"], this.kind);
     if (sizeBytes % SECTOR_BYTES !== 0 || sizeBytes <= 0) {
       throw new WrennError("invalid_request", `Cannot make a disk of ${sizeBytes} bytes: it is no number of sectors`);
     }
@@ -62,9 +63,28 @@ export class DeviceMapperStore implements DiskStore {
     return { path: disk.path, format: disk.format, backingPaths: disk.backingPaths };
   }
 
+  /** A snapshot tells the guest of a write when its exception is in the CoW file, so that the file's copy is whole. */
+  async sealCopy(
+    disk: Disk,
+    { id, directory }: { id: string; directory: string },
+    signal: AbortSignal,
+  ): Promise<DiskBase> {
+    const { path: source, format, backingPaths } = await this.seal(disk, signal);
+    const path = join(directory, `${id}.cow`);
+    try {
+      await copySparse(source, path, "seal.copy", signal);
+      await chown(path, 0, 0);
+      await chmod(path, 0o444);
+      return { path, format, backingPaths };
+    } catch (error) {
+      await remove(path, "seal.copy.abandon");
+      throw error;
+    }
+  }
+
   /** The device goes with the VM; the CoW file stays as it is. */
   async lock(base: DiskBase): Promise<void> {
-    await this.#detach(base.path);
+    await this.detach(base);
     await chown(base.path, 0, 0);
     await chmod(base.path, 0o444);
   }
@@ -108,9 +128,13 @@ export class DeviceMapperStore implements DiskStore {
     }
   }
 
+  async detach(disk: Pick<Disk, "path">): Promise<void> {
+    await this.#inTurn(() => detach(disk.path, AbortSignal.timeout(CLEANUP_DEADLINE_MS)));
+  }
+
   async remove(disk: Pick<Disk, "path">): Promise<void> {
     // The file is the way to its loop devices: it goes last, and not at all if they cannot.
-    await this.#detach(disk.path);
+    await this.detach(disk);
     await remove(disk.path, "disk.remove");
   }
 
@@ -123,23 +147,22 @@ export class DeviceMapperStore implements DiskStore {
     return parseStatus(await statusOf(deviceName(disk.path), signal));
   }
 
-  /** Removes the devices whose VMs are gone: all but those of the disks given. For the start of an agent. */
-  async removeStale(inUse: readonly Pick<Disk, "path">[]): Promise<void> {
+  async sweep(directory: string, inUse: readonly Pick<Disk, "path">[]): Promise<void> {
+    const root = await realpath(directory);
     const keep = new Set(inUse.map(({ path }) => deviceName(path)));
     const signal = AbortSignal.timeout(CLEANUP_DEADLINE_MS);
     await this.#inTurn(async () => {
       for (const { name, kernelName } of await mappedDevices()) {
         if (!name.startsWith(DISK_PREFIX) || keep.has(name)) continue;
         const below = await slavesOf(kernelName);
+        // Another platform of this machine has devices of its own.
+        const files = (await Promise.all(below.map(fileOfLoop))).filter((file) => file !== undefined);
+        if (!files.some((file) => file.startsWith(`${root}/`))) continue;
         await removeMapped(name, signal);
         await closeUnused(below, signal);
       }
       await closeAllUnused(signal);
     });
-  }
-
-  async #detach(path: string): Promise<void> {
-    await this.#inTurn(() => detach(path, AbortSignal.timeout(CLEANUP_DEADLINE_MS)));
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {

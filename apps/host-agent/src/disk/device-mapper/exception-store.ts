@@ -69,6 +69,17 @@ export async function readExceptions(file: FileHandle, path: string): Promise<Ex
   return exceptions;
 }
 
+/**
+ * Bytes of a CoW file up to the last chunk in use; what is behind them says nothing.
+ * @throws WrennError `incompatible_snapshot` when it is damaged
+ */
+export async function usedStoreBytes(file: FileHandle, path: string): Promise<number> {
+  const exceptions = await readExceptions(file, path);
+  const lastArea = 1 + Math.floor(Math.max(0, exceptions.length - 1) / EXCEPTIONS_PER_AREA) * AREA_STRIDE;
+  const last = exceptions.reduce((most, { storeChunk }) => Math.max(most, storeChunk), lastArea);
+  return Math.min((last + 1) * CHUNK_BYTES, (await file.stat()).size);
+}
+
 /** Neither the header nor a chunk of exceptions. */
 function isDataChunk(chunk: number): boolean {
   return Number.isSafeInteger(chunk) && chunk > 1 && (chunk - 1) % AREA_STRIDE !== 0;

@@ -1,7 +1,9 @@
 /** Joins CoW files without the kernel: only what was written is read and copied. */
 import { open, stat, type FileHandle } from "node:fs/promises";
-import { copyFile } from "@wrenn/effects";
+import { failpoint, run } from "@wrenn/effects";
 import { CHUNK_BYTES, readChunk, readExceptions, writeStore } from "./exception-store.ts";
+
+const COPY_DEADLINE_MS = 1_800_000;
 
 /** The chunks of several CoW files; a newer one hides those of the older. */
 class JoinedChunks implements AsyncDisposable {
@@ -43,6 +45,12 @@ class JoinedChunks implements AsyncDisposable {
   }
 }
 
+/** Copies a file that must not exist yet: its blocks are shared where the file system can, and its holes stay holes. */
+export async function copySparse(from: string, to: string, name: string, signal: AbortSignal): Promise<void> {
+  failpoint(name);
+  await run(["cp", "--reflink=auto", "--sparse=auto", "--", from, to], { signal, timeoutMs: COPY_DEADLINE_MS });
+}
+
 /**
  * Writes the whole disk as a raw image: the base's blocks shared where the file system can, and what was
  * written over it.
@@ -53,7 +61,7 @@ export async function writeFlat(
   signal: AbortSignal,
 ): Promise<void> {
   await using chunks = await JoinedChunks.open(options.stores);
-  await copyFile(options.image, options.target, "collapse.disk.copy");
+  await copySparse(options.image, options.target, "collapse.disk.copy", signal);
   const file = await open(options.target, "r+");
   try {
     const { size } = await stat(options.target);

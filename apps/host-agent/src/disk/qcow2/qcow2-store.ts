@@ -5,7 +5,7 @@ import { chmod, chown, open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { copyFile, failpoint, flush, remove, rename, run } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
-import type { Disk, DiskBase, DiskStore } from "../disk-store.ts";
+import { requireFormat, type Disk, type DiskBase, type DiskStore } from "../disk-store.ts";
 import { emptyOverlay, MAX_DISK_BYTES } from "./overlay.ts";
 
 /** Longest that joining a chain may take. */
@@ -20,6 +20,7 @@ export class Qcow2Store implements DiskStore {
   ): Promise<Disk> {
     const { id, directory, base, sizeBytes, uid } = options;
     signal.throwIfAborted();
+    requireFormat(base, ["raw", "qcow2"], this.kind);
     if (sizeBytes > MAX_DISK_BYTES) {
       throw new WrennError("invalid_request", `Cannot make a disk of ${sizeBytes} bytes: at most ${MAX_DISK_BYTES}`);
     }
@@ -96,6 +97,11 @@ export class Qcow2Store implements DiskStore {
       throw new WrennError("incompatible_snapshot", `Cannot use the disk ${base.path}: it is damaged`, { cause });
     }
   }
+
+  /** A file is nothing that could be held. */
+  async detach(): Promise<void> {}
+
+  async sweep(): Promise<void> {}
 
   async remove(disk: Pick<Disk, "path">): Promise<void> {
     await remove(disk.path, "disk.remove");

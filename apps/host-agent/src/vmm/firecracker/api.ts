@@ -32,6 +32,24 @@ export interface NetworkInterface {
   guest_mac: string;
 }
 
+/** Bytes or operations: so many in each `refill_time` (ms); 0 and 0: any number. */
+export interface TokenBucket {
+  size: number;
+  refill_time: number;
+}
+
+export interface RateLimiter {
+  bandwidth: TokenBucket;
+  ops: TokenBucket;
+}
+
+/** Where the guest reads its metadata, and through which interfaces. */
+export interface MmdsConfiguration {
+  version: "V1" | "V2";
+  ipv4_address: string;
+  network_interfaces: string[];
+}
+
 export interface MachineConfiguration {
   vcpu_count: number;
   mem_size_mib: number;
@@ -63,6 +81,12 @@ export class FirecrackerApi {
   drive = (body: Drive, signal: AbortSignal) => this.#send("PUT", `/drives/${body.drive_id}`, body, signal);
   networkInterface = (body: NetworkInterface, signal: AbortSignal) =>
     this.#send("PUT", `/network-interfaces/${body.iface_id}`, body, signal);
+  /** Takes effect at once; what a snapshot had stays until then. */
+  limitDrive = (drive_id: string, rate_limiter: RateLimiter, signal: AbortSignal) =>
+    this.#send("PATCH", `/drives/${drive_id}`, { drive_id, rate_limiter }, signal);
+  mmdsConfiguration = (body: MmdsConfiguration, signal: AbortSignal) => this.#send("PUT", "/mmds/config", body, signal);
+  /** The data are in no snapshot: they are given after every load. */
+  mmds = (body: Readonly<Record<string, string>>, signal: AbortSignal) => this.#send("PUT", "/mmds", body, signal);
   machineConfiguration = (body: MachineConfiguration, signal: AbortSignal) =>
     this.#send("PUT", "/machine-config", body, signal);
   entropy = (signal: AbortSignal) => this.#send("PUT", "/entropy", {}, signal);

@@ -4,16 +4,17 @@
  * used and why.
  */
 import { mkdir, symlink } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { remove, statIfExists } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import type { Pager } from "../../pager/pager.ts";
 import { appears } from "../appears.ts";
 import { lastConsoleLines, ShimProcess, type ShimSpec } from "../shim.ts";
+import { isBlockDevice } from "../vmm.ts";
 import type { BootSpec, MachineShape, RestoreSpec, VirtualMachine, VmPlacement, Vmm, VmRecord } from "../vmm.ts";
-import { FirecrackerApi } from "./api.ts";
+import { FirecrackerApi, type RateLimiter, type TokenBucket } from "./api.ts";
 import { FirecrackerMachine } from "./firecracker-machine.ts";
-import { unpackKernel } from "./kernel-image.ts";
+import { elfKernelPath, unpackKernel } from "./kernel-image.ts";
 import { requireSupported } from "./versions.ts";
 
 /** What Firecracker takes beside the guest's memory. */
@@ -22,6 +23,11 @@ const MAX_THREADS = 64;
 const CPU_PERIOD_US = 100_000;
 /** No PCI, no PS/2, one serial port: what the guest need not look for. */
 const BOOT_ARGUMENTS = ["console=ttyS0", "pci=off", "8250.nr_uarts=1", "i8042.noaux", "i8042.nomux", "i8042.dumbkbd"];
+const DRIVE_ID = "rootfs";
+const INTERFACE_ID = "eth0";
+/** Where cloud images look for it; only Firecracker answers there, nothing leaves the VM. */
+const METADATA = { version: "V2", ipv4_address: "169.254.169.254", network_interfaces: [INTERFACE_ID] } as const;
+const REFILL_MS = 1_000;
 /** The disk's path is in the snapshot and must be the same in every VM: a link in the VM's own directory. */
 const DISK_LINK = "disk";
 
@@ -40,6 +46,8 @@ export interface FirecrackerOptions {
   diskBytesPerSecond: number;
   /** Where the kernels that were unpacked are kept. */
   stateDirectory: string;
+  /** Of each VM; undefined: any number. */
+  diskOperationsPerSecond: number | undefined;
 }
 
 export class FirecrackerVmm implements Vmm {
@@ -75,7 +83,7 @@ export class FirecrackerVmm implements Vmm {
       await api.bootSource({ kernel_image_path: kernelPath, initrd_path: spec.initramfsPath, boot_args }, signal);
       await api.drive(
         {
-          drive_id: "rootfs",
+          drive_id: DRIVE_ID,
           path_on_host: DISK_LINK,
           // The initramfs mounts it; Firecracker would add a root= of its own.
           is_root_device: false,
@@ -86,8 +94,9 @@ export class FirecrackerVmm implements Vmm {
         signal,
       );
       if (spec.tapName !== undefined) {
-        const interfaceOfGuest = { iface_id: "eth0", host_dev_name: spec.tapName, guest_mac: spec.macAddress };
+        const interfaceOfGuest = { iface_id: INTERFACE_ID, host_dev_name: spec.tapName, guest_mac: spec.macAddress };
         await api.networkInterface(interfaceOfGuest, signal);
+        await api.mmdsConfiguration({ ...METADATA, network_interfaces: [...METADATA.network_interfaces] }, signal);
       }
       const { vcpus, memoryMib } = spec.shape;
       await api.machineConfiguration(
@@ -123,6 +132,9 @@ export class FirecrackerVmm implements Vmm {
         },
         signal,
       );
+      // Always: the snapshot may have been made under other limits.
+      await api.limitDrive(DRIVE_ID, this.#rateLimiter(), signal);
+      if (spec.metadata !== undefined && spec.tapName !== undefined) await api.mmds(spec.metadata, signal);
     });
   }
 
@@ -178,7 +190,7 @@ export class FirecrackerVmm implements Vmm {
   #shimSpec(placement: VmPlacement, shape: MachineShape, mounts: ShimSpec["mounts"]): ShimSpec {
     const { networkNamespace, diskPath } = placement;
     const { program } = this.#options;
-    const isDevice = diskPath.startsWith("/dev/");
+    const isDevice = isBlockDevice(diskPath);
     return {
       name: placement.name,
       argv: [program, "--api-sock", apiSocketPath(placement.directory), "--level", "Error"],
@@ -206,19 +218,25 @@ export class FirecrackerVmm implements Vmm {
     };
   }
 
+  #rateLimiter(): RateLimiter {
+    const { diskBytesPerSecond, diskOperationsPerSecond } = this.#options;
+    const bucket = (perSecond: number | undefined): TokenBucket =>
+      perSecond === undefined ? { size: 0, refill_time: 0 } : { size: perSecond, refill_time: REFILL_MS };
+    return { bandwidth: bucket(diskBytesPerSecond), ops: bucket(diskOperationsPerSecond) };
+  }
+
   /** The kernel unpacked, once for each that is used. */
   async #elfKernel(kernelPath: string): Promise<string> {
-    const directory = join(this.#options.stateDirectory, "kernels");
-    const path = join(directory, `${kernelPath.split("/").slice(-2).join("-")}.elf`);
+    const path = elfKernelPath(this.#options.stateDirectory, kernelPath);
     if ((await statIfExists(path)) === undefined) {
-      await mkdir(directory, { recursive: true, mode: 0o755 });
+      await mkdir(dirname(path), { recursive: true, mode: 0o755 });
       await unpackKernel(kernelPath, path);
     }
     return path;
   }
 }
 
-const apiSocketPath = (directory: string): string => join(directory, "api.sock");
+export const apiSocketPath = (directory: string): string => join(directory, "api.sock");
 
 function recordOf(
   placement: VmPlacement,

@@ -3,6 +3,7 @@
  * Header: https://docs.kernel.org/arch/x86/boot.html (payload_offset, payload_length).
  */
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { writeFileAtomic } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
@@ -12,6 +13,10 @@ const HEADER_MAGIC = 0x53726448; // "HdrS" at 0x202
 const PAYLOAD_FIELDS = 0x248;
 const PAYLOAD_PROTOCOL = 0x0208;
 const SECTOR_BYTES = 512;
+
+/** Where the kernel at `path`, unpacked, is kept in a state directory. */
+export const elfKernelPath = (stateDirectory: string, path: string): string =>
+  join(stateDirectory, "kernels", `${path.split("/").slice(-2).join("-")}.elf`);
 
 /** Writes the ELF kernel of the bzImage (or ELF) at `path` to `target`, whole or not at all. */
 export async function unpackKernel(path: string, target: string): Promise<void> {

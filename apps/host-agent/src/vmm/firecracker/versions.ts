@@ -45,9 +45,12 @@ export const KNOWN_DEFECTS: readonly KnownDefect[] = [
   },
 ];
 
+/** False also for what is no version. */
+export const isSupported = (version: string): boolean => compareVersions(version, OLDEST_SUPPORTED) >= 0;
+
 /** @throws WrennError `unsupported` when this version is too old, or its number cannot be read */
 export function requireSupported(version: string): void {
-  if (compareVersions(version, OLDEST_SUPPORTED) >= 0) return;
+  if (isSupported(version)) return;
   throw new WrennError(
     "unsupported",
     `Cannot use Firecracker ${version}: ${OLDEST_SUPPORTED} is the oldest supported`,

@@ -4,7 +4,7 @@
  * part of the compatibility key. What was measured: docs/reference/qemu.md.
  */
 import { join } from "node:path";
-import type { BootSpec, MachineShape, RestoreSpec, VmPlacement } from "../vmm.ts";
+import { isBlockDevice, type BootSpec, type MachineShape, type RestoreSpec, type VmPlacement } from "../vmm.ts";
 
 export interface QemuInstallation {
   /** Absolute path of the binary. */
@@ -70,7 +70,7 @@ function deviceArguments(placement: VmPlacement): string[] {
       : ["-netdev", "tap,id=net0,fd={tap_fd}", "-device", `virtio-net-device,netdev=net0,mac=${placement.macAddress}`];
   return [
     "-drive",
-    `id=${DISK_ID},file=${placement.diskPath},format=qcow2,if=none,cache=writeback,discard=unmap`,
+    `id=${DISK_ID},file=${placement.diskPath},format=${isBlockDevice(placement.diskPath) ? "raw" : "qcow2"},if=none,cache=writeback,discard=unmap`,
     "-device",
     `virtio-blk-device,drive=${DISK_ID}`,
     ...network,

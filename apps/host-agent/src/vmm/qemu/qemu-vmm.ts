@@ -7,6 +7,7 @@ import { WrennError } from "@wrenn/errors";
 import type { Pager } from "../../pager/pager.ts";
 import { appears } from "../appears.ts";
 import { lastConsoleLines, ShimProcess, type ShimSpec } from "../shim.ts";
+import { isBlockDevice } from "../vmm.ts";
 import type { BootSpec, MachineShape, RestoreSpec, VirtualMachine, VmPlacement, Vmm, VmRecord } from "../vmm.ts";
 import {
   bootArguments,
@@ -167,7 +168,8 @@ export class QemuVmm implements Vmm {
     mounts: ShimSpec["mounts"],
     env: Record<string, string>,
   ): ShimSpec {
-    const { networkNamespace, tapName } = placement;
+    const { networkNamespace, tapName, diskPath } = placement;
+    const isDevice = isBlockDevice(diskPath);
     return {
       name: placement.name,
       argv,
@@ -179,10 +181,10 @@ export class QemuVmm implements Vmm {
       ...(tapName === undefined ? {} : { tap: tapName }),
       mounts: [
         ...mounts,
-        { path: placement.diskDirectory ?? placement.diskPath, read_only: false },
+        ...(isDevice ? [] : [{ path: placement.diskDirectory ?? diskPath, read_only: false }]),
         ...placement.diskBackingPaths.map((path) => ({ path, read_only: true })),
       ],
-      devices: this.accelerator === "kvm" ? ["/dev/kvm"] : [],
+      devices: [...(this.accelerator === "kvm" ? ["/dev/kvm"] : []), ...(isDevice ? [diskPath] : [])],
       cgroup: `wrenn/${placement.name}`,
       memory_max_bytes: (shape.memoryMib + OVERHEAD_MIB) * 1024 * 1024,
       pids_max: MAX_THREADS,

@@ -1,0 +1,49 @@
+/** Firecracker for tests that run in the testbed; `FIRECRACKER_BIN` names a binary, for the repository has none. */
+import { readFile, rm } from "node:fs/promises";
+import { release } from "node:os";
+import { join } from "node:path";
+import { SHIM_PATH } from "../binaries.ts";
+import type { Pager } from "../pager/pager.ts";
+import { readCpuModel } from "../vmm/acceleration.ts";
+import { FirecrackerApi } from "../vmm/firecracker/api.ts";
+import { apiSocketPath, FirecrackerVmm } from "../vmm/firecracker/firecracker-vmm.ts";
+import { keepInstallation } from "../vmm/firecracker/installation.ts";
+import type { VirtualMachine } from "../vmm/vmm.ts";
+
+const BINARY = process.env["FIRECRACKER_BIN"];
+
+/** Whether there is a binary; without one, says in one line that tests are skipped. */
+export function hasFirecracker(): boolean {
+  if (BINARY === undefined) console.log("SKIPPED Firecracker, unproven here: set FIRECRACKER_BIN to its binary");
+  return BINARY !== undefined;
+}
+
+export async function openFirecracker(stateDirectory: string, pager: Pager): Promise<FirecrackerVmm> {
+  const signal = AbortSignal.timeout(60_000);
+  return new FirecrackerVmm({
+    ...(await keepInstallation(BINARY ?? "firecracker", stateDirectory, signal)),
+    cpuModel: await readCpuModel(),
+    hostKernel: release(),
+    shimPath: SHIM_PATH,
+    pager,
+    stateDirectory,
+    diskBytesPerSecond: 256 * 1024 * 1024,
+    diskOperationsPerSecond: undefined,
+  });
+}
+
+/** All memory of a paused guest, also of one whose pages are still to come: Firecracker reads it for a whole snapshot. */
+export async function memoryOfFirecracker({ record: { directory } }: VirtualMachine): Promise<Buffer> {
+  const api = new FirecrackerApi(apiSocketPath(directory));
+  const [state, memory] = [join(directory, "whole.state"), join(directory, "whole")];
+  try {
+    await api.createSnapshot(
+      { snapshot_path: state, mem_file_path: memory, snapshot_type: "Full" },
+      AbortSignal.timeout(120_000),
+    );
+    return await readFile(memory);
+  } finally {
+    api.close();
+    await Promise.all([rm(state, { force: true }), rm(memory, { force: true })]);
+  }
+}

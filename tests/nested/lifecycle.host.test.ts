@@ -1,0 +1,77 @@
+/** One life of a sandbox, from create to destroy, on every combination of VMM and disks that this machine can run. */
+import { randomBytes } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { combinations } from "./combinations.ts";
+import { TEMPLATE } from "./names.ts";
+import { startTestbedPlatform, type TestbedPlatform } from "./testbed-platform.ts";
+
+/** Everything is emulated where there is no KVM. */
+const DEADLINE_MS = 900_000;
+const EXEC_TIMEOUT_SEC = 300;
+const MACHINE = { template: TEMPLATE, vcpus: 1, memory_mb: 160, timeout_sec: 0 };
+const CONTENT = randomBytes(100_000);
+
+describe.each(combinations())("$name", ({ env, lacks }) => {
+  let platform: TestbedPlatform;
+  beforeAll(async () => {
+    platform = await startTestbedPlatform(env);
+  }, DEADLINE_MS);
+  afterAll(async () => {
+    await platform?.stop();
+  }, DEADLINE_MS);
+
+  const call = async (method: string, path: string, body?: unknown): Promise<any> => {
+    const startedAt = performance.now();
+    const answer = await platform.request(method, path, body);
+    if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    console.log(`${method} ${path.replace(/sb\w{20}/, "{id}")}: ${Math.round(performance.now() - startedAt)} ms`);
+    return answer.body;
+  };
+  const shell = async (id: string, script: string): Promise<string> => {
+    const { stdout, exit_code } = await call("POST", `/v1/sandboxes/${id}/exec`, {
+      cmd: "sh",
+      args: ["-c", script],
+      user: "root",
+      timeout_sec: EXEC_TIMEOUT_SEC,
+    });
+    expect(exit_code).toBe(0);
+    return stdout.trim();
+  };
+
+  it.skipIf(lacks !== undefined)(
+    "creates, runs, pauses, resumes, forks, snapshots and destroys, over an agent that is killed",
+    { timeout: DEADLINE_MS },
+    async () => {
+      const { id } = await call("POST", "/v1/sandboxes", MACHINE);
+      expect(await shell(id, "nproc; hostname")).toBe(`1\n${id}`);
+      await platform.file(id, "/root/content", CONTENT);
+      await shell(id, "(n=0; while :; do echo $n >/dev/shm/count; n=$((n+1)); sleep 1; done) >/dev/null 2>&1 &");
+      await shell(id, "echo before >/root/when; sync");
+
+      expect((await call("POST", `/v1/sandboxes/${id}/pause`)).status).toBe("paused");
+      expect((await call("POST", `/v1/sandboxes/${id}/resume`)).status).toBe("running");
+      const count = Number(await shell(id, "cat /dev/shm/count"));
+      expect((await platform.file(id, "/root/content")).equals(CONTENT)).toBe(true);
+      expect(Number(await shell(id, "sleep 3; cat /dev/shm/count"))).toBeGreaterThan(count);
+
+      const [{ id: child }] = await call("POST", `/v1/sandboxes/${id}/fork`, { count: 1 });
+      await shell(child, "echo child >/root/when; sync");
+      expect(await shell(id, "cat /root/when")).toBe("before");
+
+      await platform.restartAgent();
+      expect(await shell(child, "cat /root/when")).toBe("child");
+
+      await call("POST", "/v1/snapshots", { sandbox_id: child, name: "life" });
+      const other = (await call("POST", "/v1/sandboxes", { template: "life" })).id as string;
+      expect(await shell(other, "cat /root/when")).toBe("child");
+
+      // Once more, on what lies below by now.
+      expect((await call("POST", `/v1/sandboxes/${id}/pause`)).status).toBe("paused");
+      expect((await call("POST", `/v1/sandboxes/${id}/resume`)).status).toBe("running");
+      expect((await platform.file(id, "/root/content")).equals(CONTENT)).toBe(true);
+
+      for (const one of [id, child, other]) await call("DELETE", `/v1/sandboxes/${one}`);
+      await call("DELETE", "/v1/snapshots/life");
+    },
+  );
+});
