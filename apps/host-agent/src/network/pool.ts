@@ -94,8 +94,8 @@ export async function createNetworkPool(options: NetworkPoolOptions): Promise<Ne
 const MAKING_AT_ONCE = 2;
 const REMOVING_AT_ONCE = 4;
 
-/** Slots that were taken are made up when none was taken for this long. */
-const RUSH_MS = 250;
+/** Slots that were taken are made up when none was taken or given back for this long. */
+const RUSH_MS = 1_000;
 
 /** After a failure the pool rests this long. */
 const RETRY_MS = 5_000;
@@ -156,8 +156,7 @@ class Pool implements NetworkPool {
       throw error;
     }
     this.#owned.set(slot.index, { slot, owner });
-    if (this.#ready.length > this.#options.readyCount / 2) this.#fillAfterTheRush();
-    else this.fill();
+    this.#fillInTime();
     return slot;
   }
 
@@ -184,7 +183,7 @@ class Pool implements NetworkPool {
     held.releasing ??= this.#takeDown(held.slot).then(
       async () => {
         this.#owned.delete(slot.index);
-        this.fill();
+        this.#fillInTime();
         await this.#removeHostWhenEmpty();
       },
       (error: unknown) => {
@@ -255,9 +254,10 @@ class Pool implements NetworkPool {
   }
 
   /** Making a slot takes processor time from the guests that are being started: while there are enough, it waits. */
-  #fillAfterTheRush(): void {
+  #fillInTime(): void {
     clearTimeout(this.#rush);
-    this.#rush = setTimeout(() => this.fill(), RUSH_MS).unref();
+    if (this.#ready.length > this.#options.readyCount / 2) this.#rush = setTimeout(() => this.fill(), RUSH_MS).unref();
+    else this.fill();
   }
 
   #wanted(): number {
