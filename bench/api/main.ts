@@ -19,9 +19,9 @@ const LISTED = 10;
 
 /** How many requests make a round, by the number of clients. */
 const QUERIES: readonly Load[] = [
-  { clients: 1, requests: 2_000 },
-  { clients: 8, requests: 6_000 },
-  { clients: 64, requests: 12_800 },
+  { clients: 1, requests: 1_000 },
+  { clients: 8, requests: 4_000 },
+  { clients: 64, requests: 6_400 },
 ];
 /** Where every request is work of VMs, fewer; the floor has its own, for it would be over too soon. */
 const WORK: Readonly<Record<"create-destroy" | "exec", readonly Load[]>> = {
@@ -33,7 +33,7 @@ const WORK: Readonly<Record<"create-destroy" | "exec", readonly Load[]>> = {
   exec: [
     { clients: 1, requests: 50 },
     { clients: 8, requests: 160 },
-    { clients: 64, requests: 640 },
+    { clients: 64, requests: 320 },
   ],
 };
 

@@ -1,30 +1,36 @@
 /** The team's sandboxes and events as they are now: listed once, then followed by the event stream. */
 import { useEffect, useReducer } from "react";
-import { serverEvents, type Event, type SandboxData, type Wrenn } from "@wrenn/sdk";
+import { serverEvents, WrennError, type Event, type SandboxData, type Wrenn } from "@wrenn/sdk";
 
 const KEPT_EVENTS = 500;
+/** The most that one answer has. */
+const EVENTS_PAGE = 100;
 const RECONNECT_MS = 1_000;
 
 export interface Live {
   /** Undefined until they are listed. */
   sandboxes: ReadonlyMap<string, SandboxData> | undefined;
-  /** Newest first. */
-  events: readonly Event[];
+  /** Newest first; undefined until they are listed. */
+  events: readonly Event[] | undefined;
   connected: boolean;
+  /** Why it is not connected. */
   error: unknown;
 }
+
+/** With a way to look at one sandbox at once, after something was done with it. */
+export type LiveState = Live & { refresh: (id: string) => Promise<void> };
 
 type Change =
   | { type: "listed"; sandboxes: SandboxData[] }
   | { type: "sandbox"; sandbox: SandboxData }
   | { type: "gone"; id: string }
-  | { type: "event"; event: Event }
+  | { type: "events"; events: Event[] }
   | { type: "connected"; connected: boolean; error?: unknown };
 
 function reduce(live: Live, change: Change): Live {
   switch (change.type) {
     case "listed":
-      return { ...live, sandboxes: new Map(change.sandboxes.map((one) => [one.id, one])), error: undefined };
+      return { ...live, sandboxes: new Map(change.sandboxes.map((one) => [one.id, one])) };
     case "sandbox":
       return { ...live, sandboxes: new Map(live.sandboxes).set(change.sandbox.id, change.sandbox) };
     case "gone": {
@@ -32,15 +38,20 @@ function reduce(live: Live, change: Change): Live {
       sandboxes.delete(change.id);
       return { ...live, sandboxes };
     }
-    case "event":
-      return { ...live, events: [change.event, ...live.events].slice(0, KEPT_EVENTS) };
+    case "events":
+      return { ...live, events: [...change.events.toReversed(), ...(live.events ?? [])].slice(0, KEPT_EVENTS) };
     case "connected":
       return { ...live, connected: change.connected, error: change.error };
   }
 }
 
-export function useLive(client: Wrenn): Live & { refresh: (id: string) => Promise<void> } {
-  const [live, change] = useReducer(reduce, { sandboxes: undefined, events: [], connected: false, error: undefined });
+export function useLive(client: Wrenn): LiveState {
+  const [live, change] = useReducer(reduce, {
+    sandboxes: undefined,
+    events: undefined,
+    connected: false,
+    error: undefined,
+  });
 
   const refresh = async (id: string): Promise<void> => {
     const { data } = await client.sandboxes.get(id);
@@ -63,28 +74,47 @@ async function follow(
   refresh: (id: string) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  let last: string | undefined;
+  let last = "0";
   while (!signal.aborted) {
     try {
-      const response = await client.response("streamEvents", {
-        query: last === undefined ? {} : { after: last },
-        signal,
-      });
-      if (response.body === null) throw new Error("Cannot follow the events: the answer is empty");
-      change({ type: "connected", connected: true });
+      last = await catchUp(client, last, change, signal);
+      const { body } = await client.response("streamEvents", { query: { after: last }, signal });
+      if (body === null) throw new Error("Cannot follow the events: the answer is empty");
       // listed while the stream is open, so that no change falls in between
       const sandboxes = await Array.fromAsync(client.sandboxes.list({}, { signal }), ({ data }) => data);
       change({ type: "listed", sandboxes });
-      for await (const { data, id } of serverEvents(response.body)) {
+      change({ type: "connected", connected: true });
+      for await (const { data, id } of serverEvents(body)) {
         last = id;
         const event = JSON.parse(data) as Event;
-        change({ type: "event", event });
-        void refresh(event.sandbox_id).catch(() => change({ type: "gone", id: event.sandbox_id }));
+        change({ type: "events", events: [event] });
+        void refresh(event.sandbox_id).catch(() => undefined);
       }
-      change({ type: "connected", connected: false });
+      throw new WrennError("unavailable", "Cannot follow what happens: the platform ended the stream");
     } catch (error) {
-      if (!signal.aborted) change({ type: "connected", connected: false, error });
+      if (signal.aborted) return;
+      change({ type: "connected", connected: false, error });
+      if (error instanceof WrennError && error.code === "unauthorized") return;
     }
     await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
   }
+}
+
+/** What happened before, or while nothing could be heard. @returns the id of the last event */
+async function catchUp(
+  client: Wrenn,
+  after: string,
+  change: (change: Change) => void,
+  signal: AbortSignal,
+): Promise<string> {
+  const missed: Event[] = [];
+  let last = after;
+  for (;;) {
+    const page = await client.call("listEvents", { query: { after: last, limit: EVENTS_PAGE }, signal });
+    missed.push(...page);
+    last = page.at(-1)?.id ?? last;
+    if (page.length < EVENTS_PAGE) break;
+  }
+  change({ type: "events", events: missed.slice(-KEPT_EVENTS) });
+  return last;
 }

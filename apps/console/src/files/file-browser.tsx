@@ -1,102 +1,150 @@
-import { useCallback, useEffect, useState, type ChangeEvent } from "react";
+import { useCallback, useState, type ChangeEvent, type FormEvent } from "react";
 import type { FileEntry, Wrenn } from "@wrenn/sdk";
+import { AskButton } from "../ask-button.tsx";
+import { Empty, Loading } from "../empty.tsx";
+import { textOf } from "../form.ts";
 import { Problem } from "../problem.tsx";
+import { addressOf, goTo } from "../route.ts";
+import { Table } from "../table.tsx";
 import { useAction } from "../use-action.ts";
-import { TableHead } from "../table-head.tsx";
+import { useLoaded } from "../use-loaded.ts";
+import { saveFile } from "./save-file.ts";
 
-export function FileBrowser({ client, id }: { client: Wrenn; id: string }) {
-  const [path, setPath] = useState("/home/user");
-  const [entries, setEntries] = useState<FileEntry[]>();
+const HOME = "/home/user";
+
+/** @param segments of the directory's path, as the address has them */
+export function FileBrowser({ client, id, segments }: { client: Wrenn; id: string; segments: readonly string[] }) {
+  const path = pathOf(segments);
   const { run, busy, error } = useAction();
-
-  const load = useCallback(
-    () =>
-      run(async () => {
-        const listed = await client.call("listFiles", { path: { id }, query: { path } });
-        setEntries(listed.toSorted((a, b) => a.type.localeCompare(b.type) || a.name.localeCompare(b.name)));
+  const [doing, setDoing] = useState<string>();
+  const {
+    data,
+    error: listError,
+    reload,
+  } = useLoaded(
+    useCallback(
+      async (signal: AbortSignal) => ({
+        path,
+        entries: (await client.call("listFiles", { path: { id }, query: { path }, signal })).toSorted(byKindAndName),
       }),
-    [client, id, path],
+      [client, id, path],
+    ),
   );
-  useEffect(() => void load(), [load]);
+  const entries = data?.path === path ? data.entries : undefined;
+  const open = (directory: string) => goTo("sandboxes", id, "files", ...segmentsOf(directory));
+  const change = (what: string, work: () => Promise<unknown>) =>
+    void run(async () => {
+      setDoing(what);
+      try {
+        await work();
+        reload();
+      } finally {
+        setDoing(undefined);
+      }
+    });
 
   const upload = (event: ChangeEvent<HTMLInputElement>) => {
     const files = [...(event.target.files ?? [])];
     event.target.value = "";
-    void run(async () => {
+    change(`Uploading ${files.map(({ name }) => name).join(", ")}…`, async () => {
       for (const file of files)
-        await client.call("writeFile", { path: { id }, query: { path: `${path}/${file.name}` }, body: file });
-    }).then(load);
+        await client.call("writeFile", { path: { id }, query: { path: join(path, file.name) }, body: file });
+    });
   };
   const download = (entry: FileEntry) =>
-    void run(async () => {
+    change(`Downloading ${entry.name}…`, async () => {
       const response = await client.response("readFile", { path: { id }, query: { path: entry.path } });
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(await response.blob());
-      link.download = entry.name;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+      saveFile(entry.name, await response.blob());
     });
-  const remove = (entry: FileEntry) => {
-    if (confirm(`Remove ${entry.path}?`))
-      void run(async () => {
-        await client.call("removeFile", { path: { id }, query: { path: entry.path } });
-      }).then(load);
+  const remove = (entry: FileEntry) =>
+    change(`Removing ${entry.name}…`, () => client.call("removeFile", { path: { id }, query: { path: entry.path } }));
+  const typed = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    open(textOf(new FormData(event.currentTarget), "path").trim() || HOME);
   };
-  const parent = path.replace(/\/[^/]*$/, "") || "/";
 
   return (
     <div aria-busy={busy}>
-      <div className="row">
+      <form className="row" onSubmit={typed} aria-label="Directory">
         <label className="grow">
           Directory
-          <input value={path} onChange={(event) => setPath(event.target.value || "/")} />
+          <input key={path} name="path" defaultValue={path} autoCapitalize="off" spellCheck={false} />
         </label>
-        <button type="button" disabled={path === "/"} onClick={() => setPath(parent)}>
+        <button>Go</button>
+        <button type="button" disabled={path === "/"} onClick={() => open(path.replace(/\/[^/]*$/, ""))}>
           Up
         </button>
-        <label className="button">
+        <label className="button primary">
           Upload
-          <input type="file" multiple onChange={upload} className="hidden" />
+          <input type="file" multiple onChange={upload} className="hidden" disabled={busy} />
         </label>
-      </div>
-      <Problem error={error} />
-      {entries?.length === 0 ? (
-        <p className="empty">This directory is empty. Upload something.</p>
+      </form>
+      {doing !== undefined && (
+        <p className="quiet" role="status">
+          {doing}
+        </p>
+      )}
+      <Problem error={error ?? listError} />
+      {entries === undefined ? (
+        listError === undefined && <Loading />
+      ) : entries.length === 0 ? (
+        <Empty title="This directory is empty">Upload a file, or make one in the terminal.</Empty>
       ) : (
-        <table>
-          <TableHead columns={["Name", "Size", "Rights", "Owner"]} />
-          <tbody>
-            {entries?.map((entry) => (
-              <tr key={entry.path}>
-                <td>
-                  {entry.type === "directory" ? (
-                    <button type="button" className="link" onClick={() => setPath(entry.path)}>
-                      {entry.name}/
-                    </button>
-                  ) : (
-                    entry.name
-                  )}
-                </td>
-                <td>{entry.type === "directory" ? "" : `${entry.size.toLocaleString()} B`}</td>
-                <td>
-                  <code>{entry.permissions}</code>
-                </td>
-                <td>{entry.owner}</td>
-                <td className="actions">
-                  {entry.type === "file" && (
-                    <button type="button" onClick={() => download(entry)}>
-                      Download<span className="hidden"> {entry.name}</span>
-                    </button>
-                  )}
-                  <button type="button" className="danger" onClick={() => remove(entry)}>
-                    Remove<span className="hidden"> {entry.name}</span>
+        <Table
+          label={`Files in ${path}`}
+          columns={["Name", "Size", "Rights", "Owner"]}
+          rows={entries.map((entry) => ({
+            key: entry.path,
+            cells: [
+              entry.type === "directory" ? (
+                <a href={addressOf("sandboxes", id, "files", ...segmentsOf(entry.path))}>{entry.name}/</a>
+              ) : (
+                entry.name
+              ),
+              entry.type === "directory" ? "" : `${entry.size.toLocaleString()} B`,
+              <code>{entry.permissions}</code>,
+              entry.owner,
+            ],
+            actions: (
+              <div className="actions">
+                {entry.type === "file" && (
+                  <button type="button" disabled={busy} onClick={() => download(entry)}>
+                    Download<span className="hidden"> {entry.name}</span>
                   </button>
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+                )}
+                <AskButton
+                  label="Remove"
+                  of={entry.name}
+                  title={`Remove ${entry.name}?`}
+                  question={<p>{entry.type === "directory" ? "With all that is in it." : "It cannot be had back."}</p>}
+                  danger
+                  disabled={busy}
+                  onAgree={() => remove(entry)}
+                />
+              </div>
+            ),
+          }))}
+        />
       )}
     </div>
   );
+}
+
+function byKindAndName(a: FileEntry, b: FileEntry): number {
+  return a.type.localeCompare(b.type) || a.name.localeCompare(b.name);
+}
+
+function join(directory: string, name: string): string {
+  return `${directory === "/" ? "" : directory}/${name}`;
+}
+
+/** Nothing is the home directory, and a dot the root. */
+function pathOf(segments: readonly string[]): string {
+  if (segments.length === 0) return HOME;
+  return segments[0] === "." ? "/" : `/${segments.join("/")}`;
+}
+
+function segmentsOf(path: string): string[] {
+  const segments = path.split("/").filter(Boolean);
+  return segments.length === 0 ? ["."] : segments;
 }

@@ -1,72 +1,98 @@
-import { useCallback, useEffect, useState, type FormEvent } from "react";
+import { useCallback, useState, type FormEvent } from "react";
 import type { ApiKey, Wrenn } from "@wrenn/sdk";
+import { AskButton } from "../ask-button.tsx";
+import { Empty, Loading } from "../empty.tsx";
 import { textOf } from "../form.ts";
 import { Problem } from "../problem.tsx";
+import { Table } from "../table.tsx";
 import { useAction } from "../use-action.ts";
-import { TableHead } from "../table-head.tsx";
+import { useLoaded } from "../use-loaded.ts";
 
 export function KeysPage({ client }: { client: Wrenn }) {
-  const [keys, setKeys] = useState<ApiKey[]>();
   const [made, setMade] = useState<string>();
   const { run, busy, error } = useAction();
-  const load = useCallback(() => run(async () => setKeys(await Array.fromAsync(client.list("listApiKeys")))), [client]);
-  useEffect(() => void load(), [load]);
+  const {
+    data,
+    error: listError,
+    reload,
+  } = useLoaded(
+    useCallback(async (signal: AbortSignal) => await Array.fromAsync(client.list("listApiKeys", { signal })), [client]),
+  );
   const create = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
-    const name = textOf(new FormData(event.currentTarget), "name");
+    const form = event.currentTarget;
+    const name = textOf(new FormData(form), "name");
     void run(async () => {
       const { key } = await client.call("createApiKey", { body: { name } });
       setMade(key);
-      setKeys(await Array.fromAsync(client.list("listApiKeys")));
+      form.reset();
+      reload();
     });
   };
+  const remove = ({ id }: ApiKey) =>
+    void run(async () => {
+      await client.call("deleteApiKey", { path: { id } });
+      reload();
+    });
   return (
     <section aria-labelledby="keys">
       <h1 id="keys">API keys</h1>
+      <p className="quiet">For programs: the CLI, the SDKs, your own. A key acts for the team until it is deleted.</p>
       <form className="row" onSubmit={create} aria-label="Make a key">
-        <label>
-          Name
-          <input name="name" required maxLength={64} />
+        <label className="grow">
+          Name of a new key
+          <input name="name" required maxLength={64} placeholder="what it is for" autoComplete="off" />
         </label>
         <button className="primary" disabled={busy}>
           Make a key
         </button>
       </form>
-      {made !== undefined && (
-        <p className="card" role="status">
-          This is shown once: <code>{made}</code>
-        </p>
+      {made !== undefined && <NewKey value={made} />}
+      <Problem error={error ?? listError} />
+      {data === undefined ? (
+        listError === undefined && <Loading />
+      ) : data.length === 0 ? (
+        <Empty title="No keys yet">Name one above. It is shown once, when it is made.</Empty>
+      ) : (
+        <Table
+          label="API keys"
+          columns={["Name", "Key", "Made", "Last used"]}
+          rows={data.map((key) => ({
+            key: key.id,
+            cells: [
+              key.name,
+              <code>{key.key_prefix}…</code>,
+              new Date(key.created_at).toLocaleString(),
+              key.last_used === undefined ? "never" : new Date(key.last_used).toLocaleString(),
+            ],
+            actions: (
+              <AskButton
+                label="Delete"
+                of={key.name}
+                title={`Delete the key ${key.name}?`}
+                question={<p>What uses it stops working at once.</p>}
+                danger
+                disabled={busy}
+                onAgree={() => remove(key)}
+              />
+            ),
+          }))}
+        />
       )}
-      <Problem error={error} />
-      {keys?.length === 0 && <p className="empty">No keys.</p>}
-      <table>
-        <TableHead columns={["Name", "Key", "Made"]} />
-        <tbody>
-          {keys?.map((key) => (
-            <tr key={key.id}>
-              <td>{key.name}</td>
-              <td>
-                <code>{key.key_prefix}…</code>
-              </td>
-              <td>{new Date(key.created_at).toLocaleString()}</td>
-              <td className="actions">
-                <button
-                  type="button"
-                  className="danger"
-                  onClick={() => {
-                    if (confirm(`Delete the key ${key.name}? What uses it stops working.`))
-                      void run(async () => {
-                        await client.call("deleteApiKey", { path: { id: key.id } });
-                      }).then(load);
-                  }}
-                >
-                  Delete<span className="hidden"> {key.name}</span>
-                </button>
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
     </section>
+  );
+}
+
+function NewKey({ value }: { value: string }) {
+  const [copied, setCopied] = useState(false);
+  return (
+    <div className="card new-key" role="status">
+      <p>
+        Keep it now: this is shown once. <code>{value}</code>
+      </p>
+      <button type="button" onClick={() => void navigator.clipboard.writeText(value).then(() => setCopied(true))}>
+        {copied ? "Copied" : "Copy"}
+      </button>
+    </div>
   );
 }

@@ -1,15 +1,18 @@
-import { useEffect, useRef, useState } from "react";
-import uPlot from "uplot";
-import "uplot/dist/uPlot.min.css";
+import { useEffect, useState } from "react";
 import type { SandboxMetrics, Wrenn } from "@wrenn/sdk";
+import { Loading } from "../empty.tsx";
 import { Problem } from "../problem.tsx";
+import { useKept } from "../use-kept.ts";
+import { Chart } from "./chart.tsx";
+import "./metrics.css";
 
 const INTERVAL_MS = 2_000;
 const KEPT = 300;
+const MIB = 1_048_576;
 
-/** CPU, memory and disk since the page was opened: the guest measures when it is asked. */
+/** CPU, memory and disk while the page is open: the guest measures when it is asked. */
 export default function Metrics({ client, id }: { client: Wrenn; id: string }) {
-  const [samples, setSamples] = useState<SandboxMetrics[]>([]);
+  const [samples, setSamples] = useKept<SandboxMetrics[]>(`metrics.${id}`, []);
   const [error, setError] = useState<unknown>();
   useEffect(() => {
     const stop = new AbortController();
@@ -29,57 +32,42 @@ export default function Metrics({ client, id }: { client: Wrenn; id: string }) {
       stop.abort();
     };
   }, [client, id]);
-  const share = (used: number, total: number) => (total === 0 ? 0 : (100 * used) / total);
+  const latest = samples.at(-1);
   return (
-    <div className="charts">
+    <>
       <Problem error={error} />
-      <Chart title="CPU" samples={samples} of={(one) => one.cpu_used_pct} />
-      <Chart title="Memory" samples={samples} of={(one) => share(one.memory_used_bytes, one.memory_total_bytes)} />
-      <Chart title="Disk" samples={samples} of={(one) => share(one.disk_used_bytes, one.disk_total_bytes)} />
-    </div>
+      {latest === undefined ? (
+        error === undefined && <Loading />
+      ) : (
+        <div className="charts">
+          <Chart
+            title="CPU"
+            now={`of ${latest.cpu_count} CPU`}
+            samples={samples}
+            percentOf={({ cpu_used_pct }) => cpu_used_pct}
+          />
+          <Chart
+            title="Memory"
+            now={amount(latest.memory_used_bytes, latest.memory_total_bytes)}
+            samples={samples}
+            percentOf={(one) => percent(one.memory_used_bytes, one.memory_total_bytes)}
+          />
+          <Chart
+            title="Disk"
+            now={amount(latest.disk_used_bytes, latest.disk_total_bytes)}
+            samples={samples}
+            percentOf={(one) => percent(one.disk_used_bytes, one.disk_total_bytes)}
+          />
+        </div>
+      )}
+    </>
   );
 }
 
-function Chart(props: { title: string; samples: SandboxMetrics[]; of: (sample: SandboxMetrics) => number }) {
-  const { title, samples, of } = props;
-  const place = useRef<HTMLDivElement>(null);
-  const chart = useRef<uPlot>(undefined);
-  const latest = samples.at(-1);
-  useEffect(() => {
-    const element = place.current;
-    if (element === null) return;
-    const color = getComputedStyle(element).color;
-    const axis = { stroke: color, grid: { stroke: "#8884" } };
-    const made = new uPlot(
-      {
-        width: element.clientWidth,
-        height: 160,
-        legend: { show: false },
-        scales: { y: { range: [0, 100] } },
-        axes: [axis, { ...axis, values: (_, values) => values.map((value) => `${value} %`) }],
-        series: [{}, { stroke: "#3b82f6", fill: "#3b82f633", width: 2 }],
-      },
-      [[], []],
-      element,
-    );
-    chart.current = made;
-    const resized = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: 160 }));
-    resized.observe(element);
-    return () => {
-      resized.disconnect();
-      made.destroy();
-    };
-  }, []);
-  useEffect(() => {
-    chart.current?.setData([samples.map(({ time }) => Date.parse(time) / 1_000), samples.map(of)]);
-  }, [samples]);
-  return (
-    <figure className="card">
-      <figcaption>
-        {title}
-        {latest !== undefined && `: ${of(latest).toFixed(1)} %`}
-      </figcaption>
-      <div ref={place} aria-hidden />
-    </figure>
-  );
+function percent(used: number, total: number): number {
+  return total === 0 ? 0 : (100 * used) / total;
+}
+
+function amount(used: number, total: number): string {
+  return `${Math.round(used / MIB)} of ${Math.round(total / MIB)} MiB`;
 }

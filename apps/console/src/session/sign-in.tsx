@@ -2,7 +2,7 @@ import { useState, type FormEvent } from "react";
 import { textOf } from "../form.ts";
 import { Problem } from "../problem.tsx";
 import { useAction } from "../use-action.ts";
-import { clientOf, keepCredentials } from "./credentials.ts";
+import { clientOf, keepCredentials, type Credentials } from "./credentials.ts";
 
 type Way = "key" | "log-in" | "sign-up";
 const WAYS: Record<Way, string> = { key: "API key", "log-in": "Sign in", "sign-up": "Sign up" };
@@ -14,76 +14,80 @@ export function SignIn() {
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
-    const text = (name: string) => textOf(form, name).trim();
-    void run(async () => {
-      if (way === "key") {
-        const value = text("key");
-        const credentials = { kind: "key", value, name: `${value.slice(0, 8)}…` } as const;
-        await clientOf(credentials).call("listSandboxes", { query: { limit: 1 } });
-        keepCredentials(credentials);
-        return;
-      }
-      const body = { email: text("email"), password: textOf(form, "password") };
-      const invitation = text("invitation");
-      const session =
-        way === "log-in"
-          ? await clientOf(undefined).call("logIn", { body })
-          : await clientOf(undefined).call("signUp", {
-              body: { ...body, ...(invitation === "" ? {} : { invitation }) },
-            });
-      keepCredentials({ kind: "session", value: session.token, name: session.email });
-    });
+    void run(async () => keepCredentials(way === "key" ? await withKey(form) : await withPassword(form, way)));
   };
 
   return (
     <main className="sign-in">
       <h1>Wrenn</h1>
-      <p>Sandboxes that are virtual machines.</p>
-      <div className="tabs" role="tablist" aria-label="How to sign in">
-        {(Object.keys(WAYS) as Way[]).map((one) => (
-          <button key={one} type="button" role="tab" aria-selected={way === one} onClick={() => setWay(one)}>
-            {WAYS[one]}
-          </button>
-        ))}
-      </div>
-      <form onSubmit={submit}>
+      <p className="quiet">Computers for programs and agents: real virtual machines, in a moment.</p>
+      <form className="card" onSubmit={submit}>
+        <fieldset className="choice">
+          <legend className="hidden">How to sign in</legend>
+          {(Object.keys(WAYS) as Way[]).map((one) => (
+            <label key={one}>
+              <input type="radio" name="way" value={one} checked={way === one} onChange={() => setWay(one)} />
+              <span>{WAYS[one]}</span>
+            </label>
+          ))}
+        </fieldset>
         {way === "key" ? (
           <label>
-            API key
+            Key
             <input name="key" type="password" required autoComplete="off" placeholder="wrn_…" />
             <small>
-              <code>./wrenn env</code> prints it.
+              The platform made one at its first start: <code>./wrenn env</code> prints it.
             </small>
           </label>
         ) : (
-          <>
-            <label>
-              Email
-              <input name="email" type="email" required autoComplete="username" />
-            </label>
-            <label>
-              Password
-              <input
-                name="password"
-                type="password"
-                required
-                autoComplete={way === "log-in" ? "current-password" : "new-password"}
-              />
-            </label>
-            {way === "sign-up" && (
-              <label>
-                Invitation
-                <input name="invitation" autoComplete="off" />
-                <small>Leave it empty unless you were given one.</small>
-              </label>
-            )}
-          </>
+          <Person isNew={way === "sign-up"} />
         )}
         <Problem error={error} />
         <button className="primary" disabled={busy}>
-          {busy ? "…" : way === "sign-up" ? "Sign up" : "Sign in"}
+          {busy ? "One moment…" : way === "sign-up" ? "Make an account" : "Go on"}
         </button>
       </form>
     </main>
   );
+}
+
+function Person({ isNew }: { isNew: boolean }) {
+  return (
+    <>
+      <label>
+        Email
+        <input name="email" type="email" required autoComplete="username" />
+      </label>
+      <label>
+        Password
+        <input name="password" type="password" required autoComplete={isNew ? "new-password" : "current-password"} />
+      </label>
+      {isNew && (
+        <label>
+          Invitation
+          <input name="invitation" autoComplete="off" />
+          <small>Leave it empty unless you were given one.</small>
+        </label>
+      )}
+    </>
+  );
+}
+
+/** @throws WrennError `unauthorized` */
+async function withKey(form: FormData): Promise<Credentials> {
+  const value = textOf(form, "key").trim();
+  const credentials: Credentials = { kind: "key", value, name: `${value.slice(0, 8)}…` };
+  const { team } = await clientOf(credentials).call("whoAmI");
+  return { ...credentials, name: `${team.name}, ${credentials.name}` };
+}
+
+async function withPassword(form: FormData, way: "log-in" | "sign-up"): Promise<Credentials> {
+  const client = clientOf(undefined);
+  const body = { email: textOf(form, "email").trim(), password: textOf(form, "password") };
+  const invitation = textOf(form, "invitation").trim();
+  const session =
+    way === "log-in"
+      ? await client.call("logIn", { body })
+      : await client.call("signUp", { body: { ...body, ...(invitation === "" ? {} : { invitation }) } });
+  return { kind: "session", value: session.token, name: session.email };
 }

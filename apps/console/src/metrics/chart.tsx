@@ -1,0 +1,67 @@
+import { useEffect, useRef } from "react";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import type { SandboxMetrics } from "@wrenn/sdk";
+
+const HEIGHT_PX = 160;
+
+/** A share of 100 % over time, and its latest value in words. */
+export function Chart({
+  title,
+  now,
+  samples,
+  percentOf,
+}: {
+  title: string;
+  /** What the latest value is of. */
+  now: string;
+  samples: readonly SandboxMetrics[];
+  percentOf: (sample: SandboxMetrics) => number;
+}) {
+  const place = useRef<HTMLDivElement>(null);
+  const chart = useRef<uPlot>(undefined);
+  const latest = samples.at(-1);
+  useEffect(() => {
+    const element = place.current;
+    if (element === null) return;
+    const made = draw(element);
+    chart.current = made;
+    const resized = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT_PX }));
+    resized.observe(element);
+    return () => {
+      resized.disconnect();
+      made.destroy();
+    };
+  }, []);
+  useEffect(() => {
+    chart.current?.setData([samples.map(({ time }) => Date.parse(time) / 1_000), samples.map(percentOf)]);
+  }, [samples, percentOf]);
+  return (
+    <figure className="card chart">
+      <figcaption>
+        <span>{title}</span>
+        <strong>{latest === undefined ? "" : `${percentOf(latest).toFixed(1)} %`}</strong>
+        <small>{now}</small>
+      </figcaption>
+      <div ref={place} aria-hidden />
+    </figure>
+  );
+}
+
+function draw(element: HTMLElement): uPlot {
+  const colors = getComputedStyle(element);
+  const axis = { stroke: colors.color, grid: { stroke: "#8883" }, ticks: { show: false }, font: "12px system-ui" };
+  return new uPlot(
+    {
+      width: element.clientWidth,
+      height: HEIGHT_PX,
+      legend: { show: false },
+      cursor: { show: false },
+      scales: { y: { range: [0, 100] } },
+      axes: [axis, { ...axis, size: 50, values: (_, values) => values.map((value) => `${value} %`) }],
+      series: [{}, { stroke: "#3b82f6", fill: "#3b82f633", width: 2, points: { show: false } }],
+    },
+    [[], []],
+    element,
+  );
+}
