@@ -19,9 +19,9 @@ const DISK_BYTES = 16 * MIB;
 const FULL = process.env["WRENN_TEST_FULL"] === "1";
 /** Without KVM a life of a disk takes seconds here. */
 const EMULATED = /QEMU TCG CPU/.test(readFileSync("/proc/cpuinfo", "utf8"));
-const CYCLES = FULL ? 1_000 : EMULATED ? 10 : 100;
+const CYCLES = FULL ? 1_000 : EMULATED ? 4 : 100;
 const CYCLE_MS = 10_000;
-const STEPS = ["disk.device", "seal.disk", "disk.device.remove"];
+const STEPS = ["seal.disk", "disk.device", "disk.device.remove"];
 const MORE_STEPS = ["disk.loop", "seal.device", "disk.loop.detach", "disk.remove", "seal.copy"];
 
 const signal = (): AbortSignal => AbortSignal.timeout(120_000);
@@ -177,7 +177,7 @@ describe("DeviceMapperStore", () => {
 
   it("finds what a killed agent left, wherever it was killed", { timeout: 600_000 }, async () => {
     const program = join(import.meta.dirname, "testing/life-of-a-disk.ts");
-    for (const step of FULL ? [...STEPS, ...MORE_STEPS] : STEPS) {
+    for (const step of FULL ? [...STEPS, ...MORE_STEPS] : EMULATED ? STEPS.slice(0, 1) : STEPS) {
       const env = { PATH: process.env["PATH"] ?? "", WRENN_FAILPOINTS: `${step}=kill` };
       const life = [process.execPath, program, directory, base.path, String(DISK_BYTES)] as const;
       await expect(run(life, { env })).rejects.toThrow("SIGKILL");

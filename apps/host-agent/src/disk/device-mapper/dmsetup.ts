@@ -24,7 +24,7 @@ export async function createMapped(
 
 /**
  * Removes a device; a missing one is success. Waits for as long as it is busy, and for nothing else.
- * @throws WrennError `timeout` when it was busy until `signal` was aborted
+ * @throws WrennError `timeout` when it was there until `signal` was aborted
  */
 export async function removeMapped(name: string, signal: AbortSignal): Promise<void> {
   for (let waitMs = BUSY_FIRST_WAIT_MS; ; waitMs = Math.min(2 * waitMs, BUSY_LONGEST_WAIT_MS)) {
@@ -34,9 +34,9 @@ export async function removeMapped(name: string, signal: AbortSignal): Promise<v
       await run(["dmsetup", "remove", name], { signal });
       return;
     } catch (cause) {
-      if (!/Device or resource busy/i.test(String(cause))) throw cause;
+      if (!signal.aborted && !/Device or resource busy/i.test(String(cause))) throw cause;
       await setTimeout(waitMs, undefined, { signal }).catch(() => {
-        throw new WrennError("timeout", `Cannot remove the device ${name}: it is in use`, { cause });
+        throw new WrennError("timeout", `Cannot remove the device ${name} in time`, { cause });
       });
     }
   }

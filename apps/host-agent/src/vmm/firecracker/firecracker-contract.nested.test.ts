@@ -3,8 +3,9 @@ import { readGuestManifest } from "@wrenn/guest";
 import { describe } from "vitest";
 import { DeviceMapperStore } from "../../disk/device-mapper/device-mapper-store.ts";
 import { hasFirecracker, memoryOfFirecracker, openFirecracker } from "../../testing/firecracker.ts";
-import { SHARED_DIRECTORY } from "../../testing/host-fixture.ts";
 import { describeVmmContract } from "../vmm-contract.ts";
+
+const SHARED_DIRECTORY = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
 
 describe.skipIf(!hasFirecracker())("on KVM", () => {
   describeVmmContract(
