@@ -66,7 +66,7 @@ async function main(): Promise<void> {
     },
     starting,
   );
-  const disks = await chooseDisks({ stateDirectory, disks: config.WRENN_DISKS, vmm: vmm.kind, log }, starting);
+  const disks = await chooseDisks({ disks: config.WRENN_DISKS, vmm: vmm.kind, log }, starting);
   const network = await createNetworkPool({
     stateDirectory,
     firstIndex: config.WRENN_SLOT_FIRST,

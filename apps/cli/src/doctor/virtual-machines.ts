@@ -1,24 +1,19 @@
 /** Which VMM and which disks the host agent chooses, and why: its rule, docs/reference/firecracker.md. */
-import { readFile, statfs } from "node:fs/promises";
-import { dirname } from "node:path";
-import { run, statIfExists } from "@wrenn/effects";
+import { readFile } from "node:fs/promises";
+import { run } from "@wrenn/effects";
 import type { CliConfig } from "../config.ts";
 import type { Check, Finding } from "./finding.ts";
 import { checkKvm } from "./kernel.ts";
-import { SHARES_BLOCKS } from "./production.ts";
 import { findProgram } from "./software.ts";
 
 /** Diff snapshots were wrong before. */
 const OLDEST_FIRECRACKER = [1, 15] as const;
 
 export const checkVirtualMachines: Check = async (config, signal) => {
-  const [firecracker, deviceMapper, blocks] = [
-    await whatFirecrackerLacks(config, signal),
-    await whatDeviceMapperLacks(config, signal),
-    await sharesBlocks(config.stateDirectory),
-  ];
+  const firecracker = await whatFirecrackerLacks(config, signal);
+  const deviceMapper = await whatDeviceMapperLacks(config, signal);
   const vmm = chooseVmm(config, firecracker.lack, deviceMapper);
-  const disks = chooseDisks(config, vmm.kind, deviceMapper, blocks);
+  const disks = chooseDisks(config, vmm.kind);
   return [
     {
       name: "firecracker",
@@ -88,22 +83,9 @@ function chooseVmm(
   return { kind: "firecracker", why: "Firecracker, KVM and device-mapper are there" };
 }
 
-function chooseDisks(
-  config: CliConfig,
-  vmm: "qemu" | "firecracker",
-  lack: string | undefined,
-  blocks: boolean,
-): Choice<"qcow2" | "device-mapper"> {
+function chooseDisks(config: CliConfig, vmm: "qemu" | "firecracker"): Choice<"qcow2" | "device-mapper"> {
   if (config.WRENN_DISKS !== undefined) return { kind: config.WRENN_DISKS, why: `WRENN_DISKS=${config.WRENN_DISKS}` };
-  if (lack !== undefined) return { kind: "qcow2", why: `device-mapper is ${lack}` };
-  if (vmm === "firecracker") return { kind: "device-mapper", why: "Firecracker needs it" };
-  return blocks
-    ? { kind: "device-mapper", why: "the kernel has it, and files can share blocks" }
-    : { kind: "qcow2", why: "files of the state directory cannot share blocks" };
-}
-
-async function sharesBlocks(stateDirectory: string): Promise<boolean> {
-  let directory = stateDirectory;
-  while ((await statIfExists(directory).catch(() => undefined)) === undefined) directory = dirname(directory);
-  return SHARES_BLOCKS.has((await statfs(directory)).type);
+  return vmm === "firecracker"
+    ? { kind: "device-mapper", why: "Firecracker needs it" }
+    : { kind: "qcow2", why: "QEMU reads qcow2" };
 }

@@ -1,16 +1,13 @@
 /** Chooses how the disks of this host are kept, at start; docs/reference/firecracker.md tells the rule. */
-import { randomUUID } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import type { Logger } from "pino";
-import { cloneFile, remove, run } from "@wrenn/effects";
+import { run } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import { DeviceMapperStore } from "./device-mapper/device-mapper-store.ts";
 import type { DiskStore } from "./disk-store.ts";
 import { Qcow2Store } from "./qcow2/qcow2-store.ts";
 
 export interface DisksChoice {
-  stateDirectory: string;
   /** The operator's word; undefined: by the rule. */
   disks: DiskStore["kind"] | undefined;
   /** Firecracker opens nothing but raw files and block devices. */
@@ -19,8 +16,8 @@ export interface DisksChoice {
 }
 
 /**
- * Device-mapper where the VMM needs it, or where the kernel has it and the state directory's files can share
- * blocks; else qcow2: without shared blocks a live checkpoint would copy the disk while the guest stands still.
+ * Device-mapper where the VMM needs it, or where it is asked for; else qcow2: QEMU on device-mapper has not been seen
+ * through a whole life of a sandbox (docs/proof.md).
  * @throws WrennError `missing_requirement` or `invalid_request` when what was asked for cannot be
  */
 export async function chooseDisks(choice: DisksChoice, signal: AbortSignal): Promise<DiskStore> {
@@ -30,7 +27,7 @@ export async function chooseDisks(choice: DisksChoice, signal: AbortSignal): Pro
 }
 
 async function decide(
-  { disks, vmm, stateDirectory }: DisksChoice,
+  { disks, vmm }: DisksChoice,
   signal: AbortSignal,
 ): Promise<{ kind: DiskStore["kind"]; reason: string }> {
   if (disks === "qcow2") {
@@ -39,17 +36,13 @@ async function decide(
       hint: "Leave WRENN_DISKS out, or set WRENN_VMM=qemu",
     });
   }
+  if (disks === undefined && vmm === "qemu") return { kind: "qcow2", reason: "QEMU reads it" };
   const lack = await whatDeviceMapperLacks(signal);
-  if (disks === "device-mapper" || vmm === "firecracker") {
-    if (lack === undefined)
-      return { kind: "device-mapper", reason: disks === undefined ? "Firecracker needs it" : "WRENN_DISKS" };
-    throw new WrennError("missing_requirement", `Cannot use device-mapper: ${lack}`, {
-      hint: "Load the module (modprobe dm_snapshot), and install the Debian package dmsetup",
-    });
-  }
-  if (lack !== undefined) return { kind: "qcow2", reason: lack };
-  if (await sharesBlocks(stateDirectory)) return { kind: "device-mapper", reason: "the kernel has it" };
-  return { kind: "qcow2", reason: `files in ${stateDirectory} cannot share blocks` };
+  if (lack === undefined)
+    return { kind: "device-mapper", reason: disks === undefined ? "Firecracker needs it" : "WRENN_DISKS" };
+  throw new WrennError("missing_requirement", `Cannot use device-mapper: ${lack}`, {
+    hint: "Load the module (modprobe dm_snapshot), and install the Debian package dmsetup",
+  });
 }
 
 /** Why there is no device-mapper here; undefined when it can be used. */
@@ -64,21 +57,5 @@ export async function whatDeviceMapperLacks(signal: AbortSignal): Promise<string
     return WrennError.from(error).code === "missing_requirement"
       ? "dmsetup is not installed"
       : `dmsetup says: ${String(error)}`;
-  }
-}
-
-/** Whether one file can be made of another's blocks (FICLONE), tried in the directory's `run`. */
-async function sharesBlocks(stateDirectory: string): Promise<boolean> {
-  const directory = join(stateDirectory, "run");
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  const [from, to] = ["from", "to"].map((end) => join(directory, `clone-${randomUUID().slice(0, 8)}.${end}`)) as [
-    string,
-    string,
-  ];
-  try {
-    await writeFile(from, Buffer.alloc(4096, 1));
-    return await cloneFile(from, to, "disks.probe");
-  } finally {
-    await Promise.all([remove(from), remove(to)]);
   }
 }

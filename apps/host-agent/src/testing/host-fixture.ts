@@ -109,7 +109,7 @@ export async function startTestHost(
     vmm,
     pager,
     network,
-    disks: await chooseDisks({ stateDirectory, disks: undefined, vmm: vmm.kind, log }, AbortSignal.timeout(30_000)),
+    disks: await chooseDisks({ disks: undefined, vmm: vmm.kind, log }, AbortSignal.timeout(30_000)),
     manifest,
     log,
     collapseGenerations: options.collapseGenerations ?? COLLAPSE_GENERATIONS,
