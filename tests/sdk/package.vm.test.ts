@@ -75,7 +75,9 @@ describe("the packed SDK", () => {
   });
 
   it("works in a browser, on a page of the platform", async () => {
-    await using browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+    // an intercepted page has no address, which Chromium takes for one of the internet
+    const args = ["--no-sandbox", "--disable-features=LocalNetworkAccessChecks"];
+    await using browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args });
     const page = await browser.newPage();
     await page.route(`${platform.url}/theirs/**`, async (route) => {
       const path = new URL(route.request().url()).pathname.replace("/theirs/", "");
