@@ -126,7 +126,7 @@ class History {
     x ^= x >>> 17;
     x ^= x << 5;
     this.#random = x >>> 0;
-    return this.#random % below;
+    return (this.#random >>> 8) % below; // its lowest bits follow each other
   }
 
   /** Every other step is the commonest one. */

@@ -12,6 +12,7 @@ import { followExit } from "./exits.ts";
 import { collect } from "./layers.ts";
 import type { Deadline } from "./record.ts";
 import type { Registry } from "./registry.ts";
+import { waitUntilJoined } from "./rewrite.ts";
 import { Stages } from "./stages.ts";
 
 export interface ResumeOptions {
@@ -28,6 +29,7 @@ export async function resume(
   options: ResumeOptions = {},
 ): Promise<OperationResult> {
   const entry = registry.entry(id);
+  await waitUntilJoined(registry, entry);
   return await registry.locked(id, async () => {
     const { record } = entry;
     if (record.state === "running" && record.incarnation === incarnation) return { sandbox: viewOf(entry), stages: [] };

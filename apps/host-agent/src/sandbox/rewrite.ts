@@ -36,6 +36,20 @@ export function rewriteWhenDue(registry: Registry, entry: Entry): void {
     });
 }
 
+/**
+ * A sandbox that is resumed again and again before its disks are joined would go on from the long chain for ever.
+ * Once that is twice as long as it should be, a resume waits here; whoever calls must not hold the lock.
+ */
+export async function waitUntilJoined(registry: Registry, entry: Entry): Promise<void> {
+  const { records, collapseGenerations } = registry.options;
+  const { record } = entry;
+  const isLong = await registry.locked(record.id, async () => {
+    const last = record.state === "paused" ? await lastLayer(registry, entry) : undefined;
+    return last !== undefined && ownDisksOf(last, records.paths(record.id).root).length >= 2 * collapseGenerations;
+  });
+  if (isLong) await entry.rewriting; // its result is taken over before the next one gets the lock
+}
+
 /** A layer that holds what another one does. */
 interface Rewritten {
   kind: Rewrite;
