@@ -122,6 +122,7 @@ async function main(): Promise<void> {
   log.info({ operation: "stopping", signal: await stopSignal() });
   reaper.stop();
   metricsServer?.close().closeAllConnections();
+  const closed = once(server, "close"); // it may close before anything below is done
   server.close();
   server.closeIdleConnections();
   if ((await readOnExit(stateDirectory, config.WRENN_ON_EXIT)) === "destroy") {
@@ -130,7 +131,7 @@ async function main(): Promise<void> {
       if (result.status === "rejected") log.error({ operation: "stopping", err: result.reason });
   }
   // Sandboxes go on: the next agent adopts them. Long streams are cut, operations are waited for.
-  const drained = Promise.all([manager.detach(), once(server, "close")]);
+  const drained = Promise.all([manager.detach(), closed]);
   const cut = setTimeout(() => server.closeAllConnections(), 2_000);
   const late = setTimeout(() => log.warn({ operation: "stopping", late: true }), DRAIN_MS);
   await Promise.race([drained, once(AbortSignal.timeout(DRAIN_MS), "abort")]);
