@@ -77,10 +77,12 @@ function chooseVmm(
   deviceMapper: string | undefined,
 ): Choice<"qemu" | "firecracker"> {
   if (config.WRENN_VMM === "qemu") return { kind: "qemu", why: "WRENN_VMM=qemu" };
+  if (config.WRENN_VMM === undefined)
+    return { kind: "qemu", why: "Firecracker is used where WRENN_VMM=firecracker asks" };
   if (lack !== undefined) return { kind: "qemu", why: `no Firecracker: ${lack}` };
   if (config.WRENN_DISKS === "qcow2") return { kind: "qemu", why: "Firecracker reads no qcow2 (WRENN_DISKS)" };
   if (deviceMapper !== undefined) return { kind: "qemu", why: "Firecracker needs device-mapper" };
-  return { kind: "firecracker", why: "Firecracker, KVM and device-mapper are there" };
+  return { kind: "firecracker", why: "WRENN_VMM=firecracker" };
 }
 
 function chooseDisks(config: CliConfig, vmm: "qemu" | "firecracker"): Choice<"qcow2" | "device-mapper"> {

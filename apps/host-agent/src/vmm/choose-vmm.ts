@@ -38,16 +38,16 @@ export interface VmmChoice {
 }
 
 /**
- * Firecracker where it is installed and KVM and device-mapper are usable; else QEMU.
+ * Firecracker where it is asked for; else QEMU.
  * @throws WrennError `missing_requirement` when nothing can run a VM here, or not what was asked for
  */
 export async function chooseVmm(choice: VmmChoice, signal: AbortSignal): Promise<Vmm> {
-  if (choice.vmm === "qemu") return await prepareQemu(choice, "WRENN_VMM=qemu", signal);
+  // Firecracker's open defect is told in docs/reference/firecracker.md: until it is mended, it is asked for.
+  if (choice.vmm !== "firecracker") return await prepareQemu(choice, "WRENN_VMM does not say firecracker", signal);
   const program = await findProgram(choice.firecracker, choice.searchPath);
   const lack =
     program === undefined ? `${choice.firecracker} is not installed` : await whatItLacks(choice, program, signal);
   if (program !== undefined && lack === undefined) return await prepareFirecracker(choice, program, signal);
-  if (choice.vmm === undefined) return await prepareQemu(choice, `no Firecracker: ${lack}`, signal);
   throw new WrennError("missing_requirement", `Cannot run VMs with Firecracker: ${lack}`, {
     hint: "Run ./wrenn doctor, or leave WRENN_VMM out",
   });
