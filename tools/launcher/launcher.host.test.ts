@@ -352,7 +352,7 @@ describe("interrupted", () => {
     expect((await wrenn(["status"])).code).toBe(0);
   });
 
-  it("it does not wait for a step that would rather not end, and leaves nothing that the step has started", async () => {
+  it("does not wait for a step that would rather not end, and leaves nothing that the step has started", async () => {
     await script("npm", `trap '' INT TERM; sleep 61 & echo $! > '${directory}/grandchild'; wait; sleep 61`);
     const { child, finished } = start(["status"]);
     const grandchild = async () => Number(await readFile(join(directory, "grandchild"), "utf8").catch(() => ""));
@@ -365,14 +365,14 @@ describe("interrupted", () => {
     expect(state === "" || state.split(" ")[2] === "Z").toBe(true);
   });
 
-  it("what npm left half made in a workspace is out of the next one's way", async () => {
+  it("clears what npm left half made in a workspace out of the way of the next", async () => {
     const left = join(root, "apps/control-plane/node_modules/.half-moved");
     await mkdir(left, { recursive: true });
     expect((await wrenn(["status"])).code).toBe(0);
     expect((await stat(left).catch(() => undefined)) === undefined).toBe(true);
   });
 
-  it("while packages are installed it ends after them", async () => {
+  it("ends after packages that are being installed", async () => {
     await rm(join(bin, "qemu-img"));
     await script(
       "apt-get",
