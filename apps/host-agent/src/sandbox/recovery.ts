@@ -130,6 +130,7 @@ export async function detach(registry: Registry): Promise<void> {
     await guest?.agent.close();
   };
   registry.closing.abort();
-  await Promise.all(registry.entries().flatMap(({ rewriting, shortening }) => [rewriting, shortening?.ended]));
+  await Promise.all(registry.entries().map(async ({ rewriting }) => rewriting));
+  await Promise.all(registry.entries().map(async ({ shortening }) => shortening?.ended));
   await Promise.all(registry.entries().map((entry) => registry.locked(entry.record.id, () => letGo(entry))));
 }

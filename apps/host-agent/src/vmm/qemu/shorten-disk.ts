@@ -25,7 +25,7 @@ export async function shortenDisk(qmp: QmpClient, base: string, signal: AbortSig
   try {
     const { event, data } = await ending;
     if (data["error"] !== undefined)
-      throw new WrennError("internal", `Cannot shorten the disk: QEMU says ${String(data["error"])}`);
+      throw new WrennError("internal", `Cannot shorten the disk: QEMU says ${JSON.stringify(data["error"])}`);
     if (event === "BLOCK_JOB_CANCELLED") return false;
   } finally {
     signal.removeEventListener("abort", onAbort);
