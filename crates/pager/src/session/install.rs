@@ -16,8 +16,6 @@ use super::uffd::Install;
 use crate::files::page::PAGE_BYTES;
 use crate::layer::mapping::{BLOCK_BYTES, Holder};
 
-/// Zeros are mapped up to the next border of so many bytes.
-const ZERO_RUN_BYTES: u64 = 2 << 20;
 const NO_MEMORY_PAUSE: Duration = Duration::from_millis(50);
 const NO_MEMORY_TRIES: u32 = 10;
 
@@ -44,11 +42,7 @@ impl Server {
         let entry = *self.chain.mapping().look_up(offset).ok_or("no such page")?;
         self.tracker.touch(offset);
         match entry.holder.advance(offset - entry.offset) {
-            Holder::Zeros => {
-                let border = (offset / ZERO_RUN_BYTES + 1) * ZERO_RUN_BYTES;
-                let limit = entry.end().min(border) - offset;
-                self.install_zeros(offset, limit, pending)
-            }
+            Holder::Zeros => self.install_zeros(offset, entry.end() - offset, pending),
             Holder::Build {
                 index,
                 storage_offset,
@@ -89,7 +83,8 @@ impl Server {
         self.judge(install, offset, BLOCK_BYTES, PageState::Installed, pending)
     }
 
-    /// Maps zeros from `offset` on, as far as nothing has become of the pages, at most `limit` bytes.
+    /// Maps zeros from `offset` on, as far as nothing has become of the pages, at most `limit` bytes
+    /// and not beyond the next border of holes.
     fn install_zeros(
         &self,
         offset: u64,
@@ -97,11 +92,13 @@ impl Server {
         pending: &mut Pending,
     ) -> Result<Served, String> {
         let place = self.layout.place_of(offset).ok_or("no such page")?;
-        let length = self
-            .tracker
-            .untouched(offset, limit.min(place.length))
-            .max(BLOCK_BYTES);
-        let install = self.uffd.zero(place.address, length);
+        let limit = limit.min(place.length).min(place.to_hole_border());
+        let mut length = self.tracker.untouched(offset, limit).max(BLOCK_BYTES);
+        let mut install = self.uffd.zero(place.address, length);
+        if install == Install::Unregistered && length > BLOCK_BYTES {
+            length = BLOCK_BYTES; // the VMM has split its mapping in between
+            install = self.uffd.zero(place.address, length);
+        }
         self.judge(install, offset, length, PageState::Zeroed, pending)
     }
 
@@ -143,6 +140,11 @@ impl Server {
                 std::thread::sleep(NO_MEMORY_PAUSE);
                 return Ok(Served::Retry);
             }
+            // A hole that was given back after this fault: the kernel has the zeros. The thread faults there anew.
+            Install::Unregistered if state == PageState::Zeroed => {
+                let _ = self.uffd.wake(self.address_of(offset)?, BLOCK_BYTES);
+            }
+            Install::Unregistered => return Err(refused(offset, libc::ENOENT)),
             Install::Failed(errno) => return Err(refused(offset, errno)),
         }
         pending.no_memory = 0;
@@ -220,6 +222,8 @@ impl Server {
                 self.replay = None;
                 return Ok(());
             }
+            // A hole that was given back, or a mapping that the VMM has split: faults will do.
+            Install::Unregistered => return Ok(()),
             Install::Failed(errno) => return Err(refused(entry.offset, errno)),
         };
         let state = match entry.holder {

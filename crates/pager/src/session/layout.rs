@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::run::HOLE_BYTES;
 use crate::layer::mapping::BLOCK_BYTES;
 
 const MAX_REGIONS: usize = 1024;
@@ -59,6 +60,14 @@ pub struct Place {
     pub address: u64,
     /// Bytes from there to the region's end.
     pub length: u64,
+}
+
+impl Place {
+    /// Bytes up to where a hole that was given back to the kernel may begin or end. A range of zeros
+    /// beyond it would be of two mappings, which the kernel refuses to fill at once.
+    pub fn to_hole_border(&self) -> u64 {
+        HOLE_BYTES - self.address % HOLE_BYTES
+    }
 }
 
 impl Layout {

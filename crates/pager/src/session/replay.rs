@@ -138,6 +138,7 @@ fn piece_at(extent: Extent, chain: &Chain, layout: &Layout, tracker: &Tracker) -
     let limit = PIECE_BYTES
         .min(extent.length)
         .min(place.length)
+        .min(place.to_hole_border())
         .min(entry.end() - extent.offset);
     let length = tracker.untouched(extent.offset, limit);
     (length > 0).then(|| Piece {

@@ -27,9 +27,9 @@ use crate::layer::chain::Chain;
 use crate::layer::mapping::Holder;
 
 const STACK_BYTES: usize = 256 << 10;
-/// A hole from this length on is given back to the kernel, as far as it covers such blocks: there
-/// it can use huge pages.
-const HOLE_BYTES: u64 = 2 << 20;
+/// A hole from this length on is given back to the kernel, as far as it covers such blocks of the
+/// VMM's addresses: there it can use huge pages.
+pub(super) const HOLE_BYTES: u64 = 2 << 20;
 /// Every hole splits the VMM's mapping, of which it may have 65,530.
 const MAX_HOLES: usize = 512;
 /// A killed VMM is gone after this, or the kernel is in trouble.

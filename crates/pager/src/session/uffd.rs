@@ -59,6 +59,8 @@ pub enum Install {
     Gone,
     /// Nothing: the kernel has no memory.
     NoMemory,
+    /// Nothing: not all of the range is registered, or it is of several mappings.
+    Unregistered,
     /// Nothing, for another reason (errno).
     Failed(i32),
 }
@@ -75,6 +77,7 @@ impl Install {
             (_, libc::EEXIST) => Self::Present,
             (_, libc::ESRCH) => Self::Gone,
             (_, libc::ENOMEM) => Self::NoMemory,
+            (_, libc::ENOENT) => Self::Unregistered,
             (_, errno) => Self::Failed(errno),
         }
     }
@@ -257,7 +260,8 @@ mod tests {
         assert_eq!(of(libc::EAGAIN, 0), Install::Changing, "before 6.15");
         assert_eq!(of(libc::EEXIST, -17), Install::Present);
         assert_eq!(of(libc::ESRCH, -3), Install::Gone);
-        assert_eq!(of(libc::ENOENT, -2), Install::Failed(libc::ENOENT));
+        assert_eq!(of(libc::ENOENT, -2), Install::Unregistered);
+        assert_eq!(of(libc::EFAULT, -14), Install::Failed(libc::EFAULT));
         assert_eq!(of(libc::ENOMEM, -12), Install::NoMemory);
     }
 

@@ -205,6 +205,36 @@ fn a_vm_with_several_regions_is_served() {
     }
 }
 
+/// Firecracker's memory begins at any page: holes are given back by addresses, the image has offsets.
+#[test]
+fn holes_are_zeros_wherever_the_memory_begins() {
+    const SKEW: u64 = 3;
+    let (place, pager, layers) = setup();
+    let set = place.layer("ws");
+    for (id, replayed) in [("first", None), ("second", Some(set.as_path()))] {
+        pager.listen(&place, id, &layers, replayed);
+        let mut vmm = Vmm::start(&place);
+        let length = (PAGES + 1024) * PAGE as u64;
+        let base = vmm.tell(&format!("map {length} {EVENT_REMOVE}"));
+        // Not at a border of 2 MiB, and in each turn somewhere else.
+        let turn = u64::from(replayed.is_some());
+        let first = (base.next_multiple_of(2 << 20) - base) / PAGE as u64 + SKEW + 100 * turn;
+        let address = base + first * PAGE as u64;
+        let region = json!([{ "base_host_virt_addr": address, "size": PAGES * PAGE as u64, "offset": 0, "page_size": 4096 }]);
+        vmm.shake_hands(&place, id, &region);
+        pager.wait_for(id, |state| state == "serving");
+        for page in 0..PAGES {
+            let seen = vmm.tell(&format!("touch {}", first + page));
+            assert_eq!(seen, expected(page), "{id}, page {page}");
+        }
+        assert_eq!(pager.session(id)["state"], "serving");
+        let released = pager.count(id, "unregistered_bytes");
+        assert_eq!(released, (2048 - 512) * PAGE as u64, "whole blocks only");
+        let path = json!({ "path": set });
+        pager.ok("POST", &format!("/v1/sessions/{id}/working-set"), &path);
+    }
+}
+
 /// A session that must fail, and take its VMM along, over what the VMM does.
 fn fails(pager: &Pager, vmm: &mut Vmm, id: &str, reason: &str) {
     let since = Instant::now();
