@@ -54,12 +54,11 @@ impl Cgroup {
         )?;
         cgroup.limit("pids.max", spec.pids_max.map(|pids| pids.to_string()))?;
         cgroup.limit("cpu.max", spec.cpu_max.clone())?;
-        if let (Some(rate), Some(disk)) = (
-            spec.io_max_bytes_per_second,
-            disk_of(&spec.directory)
-                .step(|| format!("find the disk of {}", spec.directory.display()))?,
-        ) {
-            cgroup.limit("io.max", Some(format!("{disk} rbps={rate} wbps={rate}")))?;
+        if let Some(rate) = spec.io_max_bytes_per_second {
+            let disk = disk_of(&spec.directory)
+                .step(|| format!("find the disk of {}", spec.directory.display()))?;
+            let value = disk.map(|disk| format!("{disk} rbps={rate} wbps={rate}"));
+            cgroup.limit("io.max", value)?;
         }
         Ok(Some(cgroup))
     }
