@@ -14,6 +14,13 @@ describe("WrennError", () => {
     expect(WrennError.from("boom").code).toBe("internal");
   });
 
+  it("has words for everybody", () => {
+    expect(new WrennError("capacity", "Cannot create: no memory left").publicMessage).toBe(
+      "Cannot create: no memory left",
+    );
+    expect(new WrennError("internal", "ENOENT: /var/lib/wrenn/run/token").publicMessage).not.toContain("/var");
+  });
+
   it("never sends the cause to a client", () => {
     const error = new WrennError("internal", "Cannot pause", { cause: new Error("secret") });
     expect(error.toBody("req_1")).toEqual({

@@ -41,6 +41,11 @@ export class WrennError extends Error {
     return ERROR_CATALOGUE[this.code].fault;
   }
 
+  /** The message as anybody may read it, where there is no request id beside it: a defect's own words name files of the host. */
+  get publicMessage(): string {
+    return this.code === "internal" ? "a defect of the platform, which the log describes" : this.message;
+  }
+
   /** The body that HTTP clients see: `{"error":{"code","message","hint"?,"request_id"?}}`. */
   toBody(requestId = this.requestId): ErrorBody {
     return {

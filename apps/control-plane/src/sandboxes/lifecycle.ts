@@ -229,13 +229,13 @@ export class Lifecycle {
   async #abandonCreate(row: SandboxRow, error: WrennError, requestId: string): Promise<WrennError> {
     const failed = await this.#store.transition(
       row.id,
-      { to: "failed", reason: error.message },
+      { to: "failed", reason: error.publicMessage },
       { from: ["creating"] },
     );
     try {
       await this.#agent.destroySandbox(row.id, { requestId });
       if (failed !== undefined)
-        await this.#store.transition(row.id, { to: "gone", reason: error.message }, { from: ["failed"] });
+        await this.#store.transition(row.id, { to: "gone", reason: error.publicMessage }, { from: ["failed"] });
     } catch (cleanup) {
       this.#log.warn(
         { sandbox: row.id, err: cleanup },

@@ -154,7 +154,7 @@ export async function finishPause(registry: Registry, entry: Entry, guest: LiveG
   try {
     await settlePendingLayer(registry, entry);
   } catch (error) {
-    await registry.settle(entry, "failed", `its disk could not be let go: ${WrennError.from(error).message}`);
+    await registry.settle(entry, "failed", `its disk could not be let go: ${WrennError.from(error).publicMessage}`);
     throw error;
   }
   await registry.settle(entry, "paused");

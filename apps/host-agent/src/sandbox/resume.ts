@@ -85,7 +85,7 @@ async function start(
     record.layer = layerId;
     await lifecycle.tearDown(record, undefined);
     await collect(registry, entry);
-    await registry.settle(entry, "paused", `resume failed: ${WrennError.from(error).message}`);
+    await registry.settle(entry, "paused", `resume failed: ${WrennError.from(error).publicMessage}`);
     throw error;
   }
 }
