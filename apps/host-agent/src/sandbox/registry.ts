@@ -158,7 +158,7 @@ export class Registry {
     const ended = {
       ...facts,
       startedAt,
-      ...(error === undefined ? {} : { error: { code: error.code, message: error.message } }),
+      ...(error === undefined ? {} : { error: { code: error.code, message: error.publicMessage } }),
     };
     this.events.emit("operation", ended);
     this.operations
