@@ -1,20 +1,29 @@
-/** What works on the embedded server works on the oldest that is supported: Debian 12's PostgreSQL 15. */
-import { existsSync } from "node:fs";
+/**
+ * What works on the embedded server works on the oldest that is supported: Debian 12's PostgreSQL 15. By default the suites
+ * whose subject is what the database does; in the full run all of the control plane's.
+ */
+import { existsSync, globSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { run } from "@wrenn/effects";
 
 const BINARIES = "/usr/lib/postgresql/15/bin";
 const ROOT = fileURLToPath(new URL("../../../..", import.meta.url));
-/** Suites whose subject is what the database does. */
-const SUITES = [
-  "database/migrate.host",
-  "auth/first-start.host",
-  "auth/accounts.host",
-  "quotas/quotas.host",
-  "sandboxes/sandbox-store.host",
-].map((suite) => `apps/control-plane/src/${suite}`);
-const DEADLINE_MS = 400_000;
+const SOURCES = "apps/control-plane/src";
+const full = process.env["WRENN_TEST_FULL"] === "1";
+const SUITES = full
+  ? globSync(`${SOURCES}/**/*.host.test.ts`, { cwd: ROOT }).filter((suite) => !import.meta.filename.endsWith(suite))
+  : [
+      "database/migrate",
+      "auth/first-start",
+      "auth/accounts",
+      "auth/key-revocation",
+      "events/events",
+      "quotas/quotas",
+      "sandboxes/sandbox-store",
+      "snapshots/snapshots",
+    ].map((suite) => `${SOURCES}/${suite}.host.test.ts`);
+const DEADLINE_MS = full ? 1_200_000 : 400_000;
 
 const isThere = existsSync(BINARIES);
 if (!isThere) process.stdout.write(`skipped: there is no PostgreSQL 15 in ${BINARIES}\n`);
