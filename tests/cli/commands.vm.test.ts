@@ -21,9 +21,9 @@ const WITH_JSON = COMMANDS.flatMap((entry) =>
       : [entry.name],
 );
 /** They print a line for each thing that happens. */
-const LINES = new Set(["run", "sandbox exec", "logs", "events"]);
+const LINES = new Set(["run", "sandbox exec", "sandbox connect", "logs", "events"]);
 /** They start and stop processes, read standard input, or hand signals on. */
-const PROCESSES = new Set(["up", "down", "run", "sandbox exec", "login"]);
+const PROCESSES = new Set(["up", "down", "run", "sandbox exec", "sandbox connect", "login"]);
 /** What the launcher brings in before the command begins. */
 const LAUNCHER = /^wrenn: (?:building|built|installing|installed) .*\n/gm;
 const PASSWORD = "correct horse battery staple\n";
@@ -95,6 +95,9 @@ describe("the command line", { timeout: 300_000 }, () => {
     expect(await walk("sandbox get", [id])).toMatchObject({ id, metadata: { of: "walk" } });
     expect((await walk("sandbox exec", [id, "--", "echo", "hi"])).at(-1)).toMatchObject({ exit_code: 0 });
     expect(await walk("sandbox ps", [id])).toEqual([]);
+    const [{ pid }] = await walk("sandbox exec", ["--detach", id, "--", "sh", "-c", "sleep 5; echo late; exit 3"]);
+    const late = await walk("sandbox connect", ["--pid", String(pid), id], { code: 3 });
+    expect(late).toContainEqual(expect.objectContaining({ type: "exit", exit_code: 3 }));
     expect(await walk("sandbox cp", [join(import.meta.dirname, "commands.vm.test.ts"), `${id}:x`])).toMatchObject({
       to: `${id}:x`,
     });

@@ -1,6 +1,6 @@
 import { mkdir, readdir, writeFile, chmod } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { leakGate } from "../../../../tests/leaks/gate.ts";
 import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
 import { runInGuest } from "../envd/run-in-guest.ts";
@@ -87,7 +87,8 @@ describe("the layers of a sandbox", () => {
     // From the joined layer on, and without the old ones.
     await host.manager.pause(sandbox.id, sandbox.incarnation);
     expect((await lastLayer(sandbox.id)).meta.generation).toBe(2);
-    expect(await entries(sandbox.id, "layers")).toHaveLength(2);
+    // what nothing stands on is removed behind the answer, with the end of the VM
+    await vi.waitFor(async () => expect(await entries(sandbox.id, "layers")).toHaveLength(2), { timeout: 10_000 });
     sandbox = (await host.manager.resume(sandbox.id, sandbox.incarnation + 1, undefined)).sandbox;
     expect(await shell(sandbox, "sha256sum -c /root/sum && wc -l < /root/generations")).toContain("OK");
     await host.manager.destroy(sandbox.id, 0);
