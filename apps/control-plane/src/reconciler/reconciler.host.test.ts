@@ -20,6 +20,7 @@ import type { Caller } from "../auth/caller.ts";
 import { connectDatabase, type Database } from "../database/connect.ts";
 import { newId } from "../database/ids.ts";
 import { migrate } from "../database/migrate.ts";
+import type { SandboxRow } from "../database/tables.ts";
 import { TestServer } from "../database/test-database.ts";
 import { HostStore } from "../hosts/host-store.ts";
 import { Quotas } from "../quotas/quotas.ts";
@@ -283,6 +284,12 @@ async function comeToRest(world: World): Promise<void> {
   }
 }
 
+/** Everybody sees what the host did; then it is gone with the answer, and comes back. */
+async function loseAnswer(world: World): Promise<void> {
+  await world.planes[1].reconciler.compareAll();
+  await world.host.restart();
+}
+
 describe("Reconciler", () => {
   it("makes rows and host agree, whatever was lost, late, repeated or killed", async () => {
     await fc.assert(
@@ -386,6 +393,28 @@ describe("Reconciler", () => {
       } finally {
         await world.stop();
       }
+    }
+  });
+
+  it("keeps a sandbox that was seen to run when only the answer of its creation was lost", async () => {
+    const world = await World.start();
+    try {
+      const request = { template: "base", timeout_sec: 300, on_timeout: "pause" as const };
+      world.host.faults = ["slow-answer"];
+      const id = newId("sb");
+      const creating = world.planes[0].lifecycle.create({ id, caller, hostId, template, request, requestId: "test" });
+      await Promise.all([creating, world.host.untilHeld().then(() => loseAnswer(world))]);
+      await expect(creating).resolves.toMatchObject({ id, state: "running" });
+      expect(world.host.destroyed).toEqual([]);
+
+      const source = (await world.planes[0].store.find(caller.teamId, id)) as SandboxRow;
+      world.host.faults = ["slow-answer"];
+      const forking = world.planes[0].lifecycle.fork({ source, caller, request: { count: 2 }, requestId: "test" });
+      await Promise.all([forking, world.host.untilHeld().then(() => loseAnswer(world))]);
+      await expect(forking).resolves.toMatchObject([{ state: "running" }, { state: "running" }]);
+      expect(world.host.destroyed).toEqual([]);
+    } finally {
+      await world.stop();
     }
   });
 

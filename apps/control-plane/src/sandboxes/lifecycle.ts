@@ -141,7 +141,7 @@ export class Lifecycle {
       );
       this.#record("create", row, requestId, stages);
     } catch (error) {
-      throw await this.#abandonCreate(row, WrennError.from(error), requestId);
+      return await this.#abandonCreate(row, WrennError.from(error), requestId);
     }
     return await this.#settleCreated(row, requestId);
   }
@@ -219,31 +219,37 @@ export class Lifecycle {
       this.#record("fork", source, requestId, stages);
     } catch (thrown) {
       const error = WrennError.from(thrown);
-      await Promise.all(children.map((child) => this.#abandonCreate(child, error, requestId)));
-      throw error;
+      const abandoned = await Promise.allSettled(children.map((child) => this.#abandonCreate(child, error, requestId)));
+      return abandoned.map((child) => {
+        if (child.status === "rejected") throw error;
+        return child.value;
+      });
     }
     return await Promise.all(children.map((child) => this.#settleCreated(child, requestId)));
   }
 
-  /** Nothing is to be left of a creation that failed. @returns the error that the creator is to see. */
-  async #abandonCreate(row: SandboxRow, error: WrennError, requestId: string): Promise<WrennError> {
+  /**
+   * Nothing is to be left of a creation that failed. When the host has told meanwhile that it made the sandbox,
+   * only its answer was lost, and somebody may have seen it run: then it is created.
+   * @throws WrennError what the creator is to see
+   */
+  async #abandonCreate(row: SandboxRow, error: WrennError, requestId: string): Promise<SandboxRow> {
     const failed = await this.#store.transition(
       row.id,
       { to: "failed", reason: error.publicMessage },
       { from: ["creating"] },
     );
+    if (failed === undefined) return await this.#settleCreated(row, requestId);
     try {
       await this.#agent.destroySandbox(row.id, { requestId });
-      if (failed !== undefined)
-        await this.#store.transition(row.id, { to: "gone", reason: error.publicMessage }, { from: ["failed"] });
+      await this.#store.transition(row.id, { to: "gone", reason: error.publicMessage }, { from: ["failed"] });
     } catch (cleanup) {
       this.#log.warn(
         { sandbox: row.id, err: cleanup },
         "cannot clean up after a failed create; the reconciler repeats it",
       );
     }
-    if (failed !== undefined) return error;
-    return new WrennError("conflict", `Cannot create sandbox ${row.id}: it was destroyed meanwhile`, { cause: error });
+    throw error;
   }
 
   async #pause(row: SandboxRow, requestId: string, { memory }: PauseQuery): Promise<SandboxRow> {
