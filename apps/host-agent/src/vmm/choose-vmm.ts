@@ -42,7 +42,7 @@ export interface VmmChoice {
  * @throws WrennError `missing_requirement` when nothing can run a VM here, or not what was asked for
  */
 export async function chooseVmm(choice: VmmChoice, signal: AbortSignal): Promise<Vmm> {
-  // Firecracker's open defect is told in docs/reference/firecracker.md: until it is mended, it is asked for.
+  // No sandbox has been seen through its whole life on Firecracker yet (docs/proof.md): until then it is asked for.
   if (choice.vmm !== "firecracker") return await prepareQemu(choice, "WRENN_VMM does not say firecracker", signal);
   const program = await findProgram(choice.firecracker, choice.searchPath);
   const lack =
