@@ -222,8 +222,9 @@ impl Server {
                 self.replay = None;
                 return Ok(());
             }
-            // A hole that was given back, or a mapping that the VMM has split: faults will do.
-            Install::Unregistered => return Ok(()),
+            // A hole that was given back: the kernel has the zeros.
+            Install::Unregistered if entry.holder == Holder::Zeros => return Ok(()),
+            Install::Unregistered => return Err(refused(entry.offset, libc::ENOENT)),
             Install::Failed(errno) => return Err(refused(entry.offset, errno)),
         };
         let state = match entry.holder {
