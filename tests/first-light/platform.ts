@@ -5,9 +5,9 @@
  */
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { once } from "node:events";
+import { freePort } from "../free-port.ts";
 
 const REPOSITORY = join(import.meta.dirname, "../..");
 const SHARED_DIRECTORY = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
@@ -114,13 +114,4 @@ export async function startPlatform(settings: NodeJS.ProcessEnv = {}): Promise<P
       if (down.code !== 0) throw new Error(`wrenn down --destroy: ${down.code}\n${down.stderr}`);
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }

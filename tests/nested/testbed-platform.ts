@@ -6,7 +6,6 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -15,6 +14,7 @@ import { text } from "node:stream/consumers";
 import { run } from "@wrenn/effects";
 import { progressFor, readGuestManifest } from "@wrenn/guest";
 import { ensureTestbed, nestedAcceleration, runInTestbed, type TestbedEnd } from "@wrenn/testbed";
+import { freePort } from "../free-port.ts";
 import { TestServer } from "../../apps/control-plane/src/database/test-database.ts";
 import { startServices } from "../../apps/control-plane/src/services.ts";
 import { startTestApp } from "../../apps/control-plane/src/test-app.ts";
@@ -173,13 +173,4 @@ async function startMachine(directory: string, token: string, env: Record<string
       await wait(answer);
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }

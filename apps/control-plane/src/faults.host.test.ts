@@ -7,7 +7,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import * as fs from "node:fs/promises";
-import { connect, createServer, type AddressInfo } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -15,6 +15,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { WebSocket } from "ws";
 import { hostagent } from "@wrenn/protocol";
+import { freePort } from "../../../tests/free-port.ts";
 import { ModelHost } from "./agent/model-host.ts";
 import { newId } from "./database/ids.ts";
 import { TestServer } from "./database/test-database.ts";
@@ -111,15 +112,6 @@ async function startHost(sandboxes: ModelHost["sandboxes"] = new Map()): Promise
   const started = await ModelHost.start({ socketPath, token: "secret", templates: [{ name: "base", buildId }] });
   for (const [id, sandbox] of sandboxes) started.sandboxes.set(id, sandbox);
   return started;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, "close");
-  return port;
 }
 
 async function request(plane: Plane, method: string, path: string, options: { key?: string; body?: object } = {}) {

@@ -10,6 +10,7 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { run } from "@wrenn/effects";
+import { freePort } from "../../../tests/free-port.ts";
 import { connectDatabase } from "./database/connect.ts";
 import { TestServer } from "./database/test-database.ts";
 
@@ -50,15 +51,6 @@ function launch(env: Record<string, string>) {
     ready: text(ready as NodeJS.ReadableStream),
     exited: once(child, "exit"),
   };
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, "close");
-  return port;
 }
 
 describe("the control plane's process", () => {

@@ -14,4 +14,5 @@ export {
   writeFileAtomic,
   type StagedFile,
 } from "./files.ts";
+export { findProgram } from "./find-program.ts";
 export { kill, run, start, type RunOptions, type RunResult } from "./processes.ts";

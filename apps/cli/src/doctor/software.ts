@@ -1,7 +1,7 @@
 /** Programs: Debian packages, QEMU's version, our own binaries. */
-import { access, constants, readFile } from "node:fs/promises";
-import { delimiter, join } from "node:path";
-import { run } from "@wrenn/effects";
+import { access, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { findProgram, run } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import type { Check } from "./finding.ts";
 
@@ -21,21 +21,6 @@ export async function readDebianPackages(root: string): Promise<DebianPackage[]>
     probe,
     reason,
   }));
-}
-
-/** The path of a program, found like execvp(3) does. */
-export async function findProgram(program: string, path: string): Promise<string | undefined> {
-  const candidates = program.includes("/")
-    ? [program]
-    : path.split(delimiter).map((directory) => join(directory, program));
-  for (const candidate of candidates) {
-    const found = await access(candidate, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (found) return candidate;
-  }
-  return undefined;
 }
 
 export const checkPackages: Check = async (config) => {

@@ -1,10 +1,9 @@
 /** Which VMM and which disks the host agent chooses, and why: its rule, docs/reference/firecracker.md. */
 import { readFile } from "node:fs/promises";
-import { run } from "@wrenn/effects";
+import { findProgram, run } from "@wrenn/effects";
 import type { CliConfig } from "../config.ts";
 import type { Check, Finding } from "./finding.ts";
 import { checkKvm } from "./kernel.ts";
-import { findProgram } from "./software.ts";
 
 /** Diff snapshots were wrong before. */
 const OLDEST_FIRECRACKER = [1, 15] as const;
