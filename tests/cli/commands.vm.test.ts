@@ -33,8 +33,10 @@ const walked = new Set<string>();
 
 leakGate(() => ({
   stateDirectory: platform.directory,
-  // The database's own workers come and go.
-  ignore: (kind, item) => kind === "process" && item.includes("postgres"),
+  // The database's own workers come and go; `down`, itself a test here, turns forwarding off again.
+  ignore: (kind, item) =>
+    (kind === "process" && item.includes("postgres")) ||
+    (kind === "network setting" && item.endsWith("/forwarding = 0")),
 }));
 
 let id: string;
