@@ -15,7 +15,7 @@ import {
   OPENED_SET,
   type HostRuleOptions,
 } from "./host-rules.ts";
-import { inOrder } from "./joined-errors.ts";
+import { inOrder } from "../joined-errors.ts";
 import { loadRules, readRuleset, removeTable, type Ruleset } from "./nft.ts";
 import { connectedNetworks, contains, defaultInterface, interfaceTowards, readRoutes, type Route } from "./routes.ts";
 

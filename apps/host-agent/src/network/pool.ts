@@ -10,7 +10,7 @@ import pLimit from "p-limit";
 import type { Logger } from "pino";
 import { DEFAULT_RANGES, LAST_INDEX, planSlot, resolverAlias, type AddressRanges, type SlotPlan } from "./addresses.ts";
 import { HostNetwork } from "./host-network.ts";
-import { joinErrors } from "./joined-errors.ts";
+import { joinErrors } from "../joined-errors.ts";
 import { DEFAULT_LIMITS, type SlotLimits } from "./limits.ts";
 import type { NetworkPool, Slot, SlotCounters } from "./network.ts";
 import { ResolverChoice } from "./resolver-choice.ts";

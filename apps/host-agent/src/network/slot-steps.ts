@@ -12,7 +12,7 @@ import { WrennError } from "@wrenn/errors";
 import type { SlotPlan } from "./addresses.ts";
 import { prepareVeth } from "./forwarding.ts";
 import { interfaceGroup } from "./host-rules.ts";
-import { joinErrors } from "./joined-errors.ts";
+import { joinErrors } from "../joined-errors.ts";
 import { namespaceRules, type NamespaceRuleOptions } from "./namespace-rules.ts";
 import {
   GATEWAY_ADDRESS,

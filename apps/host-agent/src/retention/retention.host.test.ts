@@ -99,6 +99,16 @@ describe("Retention", () => {
     expect(await readdir(root)).toContain("outside");
   });
 
+  it("goes on after one that cannot be removed, and tries that one again", async () => {
+    await put(`sandboxes/${CHILD}/check`); // a file where a directory is looked into
+    for (const id of [SOURCE, `sb${"z".repeat(20)}`]) await put(`sandboxes/${id}/x`);
+    await expect(retention.collect()).rejects.toThrow(/Cannot remove all that nobody needs: .*ENOTDIR/);
+    expect(await sandboxes()).toEqual([CHILD]);
+    await rm(join(directories.sandboxes, CHILD, "check"));
+    await retention.collect();
+    expect(await sandboxes()).toEqual([]);
+  });
+
   it("removes a built image when nothing stands on it, in use or not, and it is a day old", async () => {
     const image = (name: string) => `guest/steps/rootfs-base-${name.repeat(16)}`;
     const disk = (name: string) => join(root, image(name), "rootfs.ext4");

@@ -7,6 +7,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { flush, remove } from "@wrenn/effects";
+import { inOrder } from "../joined-errors.ts";
 import { stopLeftover } from "../vmm/shim.ts";
 import { reachable } from "./reachable.ts";
 import { pathsNamedIn, unit, UNIT_KINDS, unitOf, type Unit, type UnitDirectories, type UnitKind } from "./unit.ts";
@@ -137,7 +138,10 @@ export class Retention {
     return { paths, units: new Set(unitsOf(paths, directories)) };
   }
 
-  /** Removes the directories of sandboxes and templates that nobody needs. One at a time. */
+  /**
+   * Removes the directories of sandboxes and templates that nobody needs, one at a time. One that cannot be removed now
+   * keeps none of the others; the next time it is tried again.
+   */
   async collect(): Promise<void> {
     const work = this.#collecting.catch(() => undefined).then(() => this.#collect());
     this.#collecting = work;
@@ -145,17 +149,23 @@ export class Retention {
   }
 
   async #collect(): Promise<void> {
-    for (const name of await this.#removable()) {
-      // Asked again for each: removing takes time.
-      if ((await this.kept()).has(name)) continue;
-      const [kind] = name.split("/") as [UnitKind, string];
-      const path = this.#pathOf(name);
-      await stopLeftover(join(path, "check", SUPERVISION)); // a template's guest that was being tried
-      await remove(path, `retention.${kind}`);
-      await flush(this.#options.directories[kind], `retention.${kind}.parent`);
-      this.#named.delete(name);
-      this.#options.log.info({ operation: "retention.remove", unit: name });
-    }
+    const removable = await this.#removable();
+    await inOrder(
+      "Cannot remove all that nobody needs",
+      removable.map((name) => async () => await this.#remove(name)),
+    );
+  }
+
+  async #remove(name: Unit): Promise<void> {
+    // Asked again for each: removing takes time.
+    if ((await this.kept()).has(name)) return;
+    const [kind] = name.split("/") as [UnitKind, string];
+    const path = this.#pathOf(name);
+    await stopLeftover(join(path, "check", SUPERVISION)); // a template's guest that was being tried
+    await remove(path, `retention.${kind}`);
+    await flush(this.#options.directories[kind], `retention.${kind}.parent`);
+    this.#named.delete(name);
+    this.#options.log.info({ operation: "retention.remove", unit: name });
   }
 
   async #removable(): Promise<Unit[]> {

@@ -4,7 +4,10 @@ import { assertIncarnation } from "./entry.ts";
 import type { Registry } from "./registry.ts";
 import { Stages, type Stage } from "./stages.ts";
 
-/** Destroys a sandbox in any state; ends the operation that is under way. An unknown one is success. */
+/**
+ * Destroys a sandbox in any state; ends the operation that is under way. An unknown one is success: repeating it tries
+ * again to remove files that could not be.
+ */
 export async function destroy(
   registry: Registry,
   id: string,
@@ -12,7 +15,10 @@ export async function destroy(
   reason = "destroyed on request",
 ): Promise<Stage[]> {
   const entry = registry.find(id);
-  if (entry === undefined) return [];
+  if (entry === undefined) {
+    await registry.options.retention.collect();
+    return [];
+  }
   if (incarnation !== 0) assertIncarnation(entry, incarnation);
   entry.abandon.abort(new WrennError("conflict", `The sandbox ${id} is being destroyed`));
   return await registry.locked(id, async () => {

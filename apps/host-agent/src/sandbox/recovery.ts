@@ -31,7 +31,8 @@ export async function recover(registry: Registry): Promise<void> {
       }),
     ),
   );
-  await retention.collect();
+  // What cannot be removed now must not keep the host from serving.
+  await retention.collect().catch((error: unknown) => log.error({ operation: "retention", err: error }));
   const alive = registry.entries();
   await network.sweep(new Set(alive.filter(({ guest }) => guest !== undefined).map(({ record }) => record.id)));
   await golden.collect(await retention.keptOf("golden"));

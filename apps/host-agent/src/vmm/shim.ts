@@ -168,8 +168,17 @@ export class ShimProcess {
 export async function stopLeftover(supervisionDirectory: string): Promise<void> {
   const process = await ShimProcess.attach(supervisionDirectory, AbortSignal.timeout(STOP_DEADLINE_MS));
   await process?.stop();
-  const spec = await readFile(specPath(supervisionDirectory), "utf8").catch(() => undefined);
-  if (spec !== undefined) await removeCgroup((JSON.parse(spec) as ShimSpec).cgroup);
+  const cgroup = await readCgroup(supervisionDirectory);
+  if (cgroup !== undefined) await removeCgroup(cgroup);
+}
+
+/** That of the shim's spec; undefined without one, or when a power cut left a torn one: its cgroup went with the power. */
+async function readCgroup(supervisionDirectory: string): Promise<string | undefined> {
+  try {
+    return (JSON.parse(await readFile(specPath(supervisionDirectory), "utf8")) as ShimSpec).cgroup;
+  } catch {
+    return undefined;
+  }
 }
 
 /** How a VM ended, from its durable record; `lost` when it left none. */
