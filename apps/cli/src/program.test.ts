@@ -138,4 +138,22 @@ describe("the command line", () => {
     expect(await main(["sandbox", "exec", "--tiemout", "3", "x", "y"])).toBe(EXIT.runFailed);
     expect(stderr).toContain("hint: Did you mean --timeout?");
   });
+
+  it.each([
+    [["exec", "sb1", "ls"], "wrenn sandbox exec"],
+    [["ps"], "wrenn sandbox ps"],
+    [["start"], "wrenn sandbox resume, wrenn up"],
+    [["delete"], "wrenn sandbox rm, wrenn template rm, wrenn snapshot rm, wrenn team rm, wrenn key rm"],
+    [["sandbox", "destroy", "sb1"], "wrenn sandbox rm"],
+    [["help", "exec"], "wrenn sandbox exec"],
+    [["help", "sandbox", "delete"], "wrenn sandbox rm"],
+  ])("names the command behind what others call it: %j", async (argv, meant) => {
+    expect(await main(argv)).toBe(EXIT.usage);
+    expect(stderr).toContain(`hint: Did you mean ${meant}?`);
+  });
+
+  it("tells of help for what does not exist", async () => {
+    expect(await main(["help", "nonsense"])).toBe(EXIT.usage);
+    expect(stderr).toContain("unknown command 'nonsense'\nhint: See wrenn --help");
+  });
 });

@@ -10,6 +10,7 @@ import { COMPLETE, printCompletion } from "./completion/print.ts";
 import { isGroup, type CommandDefinition, type CommandGroup } from "./define-command.ts";
 import { EXIT, exitCodeOf } from "./exit-code.ts";
 import { helpOfProgram, examplesHelp } from "./help.ts";
+import { meantBy } from "./meant.ts";
 import { Interrupts } from "./terminal/interrupts.ts";
 import { Output } from "./terminal/output.ts";
 import { VERSION } from "./version.ts";
@@ -25,13 +26,14 @@ export async function main(argv: readonly string[]): Promise<number> {
     program.outputHelp();
     return EXIT.done;
   }
+  const words = helpArgv(argv);
   try {
-    await program.parseAsync(helpArgv(argv), { from: "user" });
+    await program.parseAsync(words, { from: "user" });
     return exitCode;
   } catch (error) {
     if (!(error instanceof CommanderError) && !(error instanceof WrennError)) throw error;
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done; // help was asked for
-    new Output({ json: wantsJson(argv) }).error(usageError(error, pathOf(argv)));
+    new Output({ json: wantsJson(argv) }).error(usageError(error, pathOf(words)));
     return failureExitCodeOf(argv) ?? EXIT.usage;
   }
 }
@@ -41,7 +43,14 @@ function helpArgv(argv: readonly string[]): readonly string[] {
   const [first, ...words] = argv;
   if (words.length === 0 && COMMANDS.some((entry) => entry.name === first && isGroup(entry)))
     return [...argv, "--help"];
-  return first === "help" && words.length > 1 ? [...words, "--help"] : argv;
+  if (first !== "help" || words.length === 0) return argv;
+  return isCommand(words) ? [...words, "--help"] : words; // of what does not exist, that is told
+}
+
+function isCommand([first, second]: readonly string[]): boolean {
+  const entry = COMMANDS.find(({ name }) => name === first);
+  if (entry === undefined || second === undefined || !isGroup(entry)) return entry !== undefined;
+  return entry.commands.some(({ name, aliases = [] }) => name === second || aliases.includes(second));
 }
 
 type Execute = (definition: CommandDefinition, args: string[], options: Record<string, unknown>) => Promise<void>;
@@ -170,8 +179,13 @@ function prepare(made: Command): void {
 
 function usageError(error: CommanderError | WrennError, path: string): WrennError {
   if (error instanceof WrennError) return error;
-  const [what = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
-  const hint = suggestion?.replace(/^\((.*)\)$/, "$1") ?? `See ${path} --help`;
+  const [what = "", similar] = error.message.replace(/^error: /, "").split("\n");
+  const unknown = error.code === "commander.unknownCommand" ? /'(.*)'/.exec(what)?.[1] : undefined;
+  const meant = unknown === undefined ? [] : meantBy(unknown, path.split(" ")[1]);
+  const hint =
+    meant.length > 0
+      ? `Did you mean ${path} ${meant.join(`, ${path} `)}?`
+      : (similar?.replace(/^\((.*)\)$/, "$1") ?? `See ${path} --help`);
   return new WrennError("invalid_request", `Cannot read the command line: ${what}`, { hint });
 }
 

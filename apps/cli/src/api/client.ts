@@ -20,6 +20,7 @@ import {
   type WebSocketLike,
 } from "@wrenn/sdk";
 import type { Archive } from "../files/archive.ts";
+import { hintForCommandLine, messageForCommandLine } from "./hint.ts";
 
 const OPEN_DEADLINE_MS = 30_000;
 /** The first sandbox of a template boots it, and a snapshot is written and read whole: both take their time. */
@@ -157,9 +158,9 @@ async function own<T>(work: Promise<T>): Promise<T> {
 /** What the SDK throws, as one of the CLI's errors. */
 export function ownError(thrown: unknown): WrennError {
   if (!(thrown instanceof ApiError)) return WrennError.from(thrown);
-  return new WrennError(isErrorCode(thrown.code) ? thrown.code : "internal", thrown.message, {
+  return new WrennError(isErrorCode(thrown.code) ? thrown.code : "internal", messageForCommandLine(thrown.message), {
     cause: thrown,
-    ...(thrown.hint === undefined ? {} : { hint: thrown.hint }),
+    ...(thrown.hint === undefined ? {} : { hint: hintForCommandLine(thrown.hint) }),
     ...(thrown.requestId === undefined ? {} : { requestId: thrown.requestId }),
   });
 }

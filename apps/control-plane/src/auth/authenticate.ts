@@ -191,6 +191,6 @@ export function requireRole(role: Role, least: Role): void {
 
 function unauthorized(message: string): WrennError {
   return new WrennError("unauthorized", message, {
-    hint: 'Send the key that eval "$(./wrenn env)" puts into WRENN_API_KEY, or the token of a session',
+    hint: 'Set WRENN_API_KEY to a key of this platform (eval "$(./wrenn env)"), or log in',
   });
 }
