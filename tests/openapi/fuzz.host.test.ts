@@ -1,7 +1,7 @@
 /**
  * Requests that Schemathesis makes up from the document, against a real control plane and database and the
  * model of a host: whatever is asked, the answer is one that the document describes, and none is a 5xx.
- * What needs a guest is in guest-operations.vm.test.ts.
+ * What needs a guest is in operations.vm.test.ts.
  */
 import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
