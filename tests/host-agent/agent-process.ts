@@ -91,11 +91,14 @@ export class AgentHost {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  /** Settles when the agent has ended by itself. */
-  async ended(): Promise<void> {
-    if (this.alive) await once(this.#child as ChildProcess, "exit");
+  /** Whether the agent ends by itself within that time. */
+  async ends(withinMs: number): Promise<boolean> {
+    const signal = AbortSignal.timeout(withinMs);
+    if (this.alive) await once(this.#child as ChildProcess, "exit", { signal }).catch(() => undefined);
+    if (this.alive) return false;
     await this.#client?.close();
     this.#client = undefined;
+    return true;
   }
 
   /** Ends the agent and waits for it; its sandboxes go on. */

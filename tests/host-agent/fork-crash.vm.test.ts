@@ -53,7 +53,7 @@ async function dieIn(work: () => Promise<unknown>, failpoint: string): Promise<v
   await host.end();
   await host.start({ WRENN_FAILPOINTS: `${failpoint}=kill` });
   expect(await Promise.allSettled([work()])).toMatchObject([{ status: "rejected" }]);
-  await host.ended();
+  expect(await host.ends(5_000)).toBe(true);
   await host.start();
 }
 
