@@ -83,6 +83,10 @@ impl RunDirectory {
         self.0.join(format!("{id}.json"))
     }
 
+    fn temporary(&self, id: &str) -> PathBuf {
+        self.0.join(format!("{id}.tmp"))
+    }
+
     fn pages(&self, id: &str) -> PathBuf {
         self.0.join(format!("{id}.pages"))
     }
@@ -105,7 +109,7 @@ impl RunDirectory {
     /// Makes a descriptor visible. No flush: it need not outlive the host, for the VM does not.
     pub fn write(&self, descriptor: &Descriptor) -> io::Result<()> {
         let path = self.json(&descriptor.spec.id);
-        let temporary = path.with_extension("tmp");
+        let temporary = self.temporary(&descriptor.spec.id);
         let mut file = File::create(&temporary)?;
         file.write_all(&serde_json::to_vec(descriptor)?)?;
         fs::rename(temporary, path)
@@ -113,9 +117,10 @@ impl RunDirectory {
 
     /// Forgets a session.
     pub fn remove(&self, id: &str) {
-        // The descriptor first: without it the other is garbage. Missing files are what is wanted.
-        let _ = fs::remove_file(self.json(id));
-        let _ = fs::remove_file(self.pages(id));
+        // The descriptor first: without it the others are garbage. Missing files are what is wanted.
+        for path in [self.json(id), self.temporary(id), self.pages(id)] {
+            let _ = fs::remove_file(path);
+        }
     }
 
     /// Every session that a pager left; what cannot be read is told by its id. Files of a session that

@@ -130,8 +130,8 @@ fn request(place: &Place, verb: &'static str, mut body: Value) -> Request {
     }
 }
 
-fn names(place: &Place) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(place.path("layers"))
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -150,7 +150,7 @@ fn fail_at_each(place: &Place, pager: &Pager, request: &Request, between: &mut d
         fs::remove_file(file).unwrap();
     }
     between();
-    let before = names(place);
+    let before = names(&place.path("layers"));
     let calls = Call::all(&log);
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for call in &calls {
@@ -161,7 +161,12 @@ fn fail_at_each(place: &Place, pager: &Pager, request: &Request, between: &mut d
             let (found, message) = pager.refused(&request.path, &request.body);
             strace.detach();
             assert_eq!(found, *code, "{} {call:?}: {message}", request.verb);
-            assert_eq!(names(place), before, "{} {call:?} {error}", request.verb);
+            assert_eq!(
+                names(&place.path("layers")),
+                before,
+                "{} {call:?} {error}",
+                request.verb
+            );
             between();
         }
     }
@@ -258,4 +263,65 @@ fn a_working_set_that_cannot_be_written_is_told_and_the_vm_goes_on() {
         page += 1;
     });
     assert_eq!(pager.session("vm")["state"], "serving");
+}
+
+/// What a pager writes down of a session before it serves it, so that the next one can take it over.
+#[test]
+fn a_session_that_cannot_be_written_down_ends_with_its_vm_and_leaves_nothing() {
+    let place = Place::new();
+    let pager = Pager::start(&place);
+    let layers = place.base(&pager, PAGES, |_| true);
+    let before = names(place.run());
+    let log = place.path("strace");
+    let files: Vec<String> = ["vm.pages", "vm.tmp", "vm.json"]
+        .map(|name| format!("--trace-path={}", place.run().join(name).display()))
+        .into();
+    let attach = |what: &str| {
+        let arguments: Vec<&str> = files
+            .iter()
+            .map(String::as_str)
+            .chain(["-e", what])
+            .collect();
+        Strace::attach(&pager, &arguments, &log)
+    };
+    let trace = format!("trace={}", ["rename", &WRITES.join(",")].join(","));
+    let strace = attach(&trace);
+    pager.listen(&place, "vm", &layers, None);
+    let served = Vmm::served(&place, &pager, "vm", PAGES, EVENT_REMOVE);
+    strace.detach();
+    let log = fs::read_to_string(&log).unwrap();
+    let calls: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(calls.len() >= 5, "{log}");
+    drop(served);
+    pager.wait_for_end("vm");
+    pager.delete("vm");
+    assert_eq!(names(place.run()), before);
+
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in calls {
+        let number = counts.entry(name).or_default();
+        *number += 1;
+        for error in ["ENOSPC", "EIO"] {
+            let strace = attach(&format!("inject={name}:error={error}:when={number}"));
+            pager.listen(&place, "vm", &layers, None);
+            let mut vmm = Vmm::start(&place);
+            vmm.order_handshake(&place, "vm", PAGES, EVENT_REMOVE);
+            vmm.wait();
+            let ended = pager.wait_for_end("vm");
+            strace.detach();
+            let told = ended.to_string();
+            assert_eq!(ended["state"], "failed", "{name} {number} {error}: {told}");
+            assert!(told.contains("Cannot keep session vm"), "{told}");
+            pager.delete("vm");
+            assert_eq!(names(place.run()), before, "{name} {number} {error}");
+        }
+    }
+    println!("{counts:?}");
+    pager.listen(&place, "vm", &layers, None);
+    let mut vmm = Vmm::served(&place, &pager, "vm", PAGES, EVENT_REMOVE);
+    assert_eq!(vmm.tell("touch 7"), word_of(7));
 }

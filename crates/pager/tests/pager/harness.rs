@@ -271,11 +271,18 @@ impl Vmm {
     /// One whose memory the pager serves.
     pub fn served(place: &Place, pager: &Pager, id: &str, pages: u64, features: u64) -> Self {
         let mut vmm = Self::start(place);
-        vmm.base = vmm.tell(&format!("map {} {features}", pages * PAGE as u64));
-        let region = json!([{ "base_host_virt_addr": vmm.base, "size": pages * PAGE as u64, "offset": 0, "page_size": 4096, "page_size_kib": 4096 }]);
-        vmm.shake_hands(place, id, &region);
+        vmm.order_handshake(place, id, pages, features);
+        vmm.answer().expect("the VMM was taken");
         pager.wait_for(id, |state| state == "serving");
         vmm
+    }
+
+    /// Maps its memory and offers it, without waiting for what becomes of it.
+    pub fn order_handshake(&mut self, place: &Place, id: &str, pages: u64, features: u64) {
+        self.base = self.tell(&format!("map {} {features}", pages * PAGE as u64));
+        let region = json!([{ "base_host_virt_addr": self.base, "size": pages * PAGE as u64, "offset": 0, "page_size": 4096, "page_size_kib": 4096 }]);
+        let socket = place.layer(&format!("{id}.sock"));
+        self.order(&format!("handshake {} {region}", socket.display()));
     }
 
     pub fn shake_hands(&mut self, place: &Place, id: &str, regions: &Value) {
