@@ -178,6 +178,8 @@ describe("a template of a sandbox", () => {
     // it stands on nobody
     expect(await readdir(join(host.stateDirectory, "sandboxes"))).toEqual([]);
     const { resources } = build;
+    const [alone] = await host.manager.templates.list();
+    expect(alone?.sharedBytes).toBe(0);
     const made = await Promise.all([1, 2, 3].map(() => create({ templateBuildId: buildId, resources })));
     for (const one of made) {
       await expectCounting(one, 1);
@@ -193,8 +195,12 @@ describe("a template of a sandbox", () => {
     const files = await host.manager.templates.verify(buildId);
     expect(files.map(({ intact }) => intact)).not.toContain(false);
     expect(files.map(({ name }) => name)).toEqual(expect.arrayContaining(["disks/disk.qcow2"]));
+    // shown as shared, and not counted again with each of its sandboxes
     const [listed] = await host.manager.templates.list();
+    expect(listed?.sizeBytes).toBe(alone?.sizeBytes);
     expect(listed?.sizeBytes).toBeGreaterThan(10 * 1024 * 1024);
+    expect(listed?.sharedBytes).toBeGreaterThan(0);
+    for (const one of made) expect(await host.manager.storedBytes(one.id)).toBeLessThan(listed?.sharedBytes ?? 0);
 
     // deleted while in use: its sandboxes pause and resume, nothing new is made, and then it is gone
     expect(await host.manager.templates.delete(buildId)).toBe(true);

@@ -5,7 +5,13 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { storedBytes } from "./stored-bytes.ts";
 
 let root: string;
-const paths = () => ({ root, vm: join(root, "vm"), layers: join(root, "layers"), disks: join(root, "disks") });
+const pathsIn = (directory: string) => ({
+  root: directory,
+  vm: join(directory, "vm"),
+  layers: join(directory, "layers"),
+  disks: join(directory, "disks"),
+});
+const paths = () => pathsIn(root);
 
 beforeEach(async () => {
   root = await fs.mkdtemp(join(tmpdir(), "stored-bytes-"));
@@ -26,5 +32,18 @@ describe("storedBytes()", () => {
     const kept = await storedBytes(paths(), live);
     expect([kept >= 72_192, kept < 150_000]).toEqual([true, true]);
     expect((await storedBytes(paths(), undefined)) - kept).toBeGreaterThanOrEqual(500_000);
+  });
+
+  it("counts what two have by a hard link once in all, and wholly with the last of them", async () => {
+    const [source, child] = [pathsIn(join(root, "source")), pathsIn(join(root, "child"))];
+    for (const { layers } of [source, child]) await fs.mkdir(join(layers, "bld_1"), { recursive: true });
+    const state = join(source.layers, "bld_1/vmstate");
+    await fs.writeFile(state, Buffer.alloc(64 * 1024, 1));
+    const alone = await storedBytes(source, undefined);
+    await fs.link(state, join(child.layers, "bld_1/vmstate"));
+    const [first, second] = [await storedBytes(source, undefined), await storedBytes(child, undefined)];
+    expect([first, second]).toEqual([alone / 2, alone / 2]);
+    await fs.rm(source.root, { recursive: true });
+    expect(await storedBytes(child, undefined)).toBe(alone);
   });
 });
