@@ -223,8 +223,9 @@ fn replay(place: &Place, pager: &Pager, layers: &Value) {
         "/v1/sessions/record/working-set",
         &json!({ "path": set }),
     );
+    let without = pager.count("record", "faults");
     drop(vmm);
-    let (mut raw, mut ours) = (f64::INFINITY, f64::INFINITY);
+    let (mut raw, mut ours, mut with) = (f64::INFINITY, f64::INFINITY, 0);
     for round in 0..ROUNDS {
         warm(place);
         raw = raw.min(bulk_copy(place, round));
@@ -240,7 +241,10 @@ fn replay(place: &Place, pager: &Pager, layers: &Value) {
             thread::sleep(Duration::from_millis(2));
         }
         ours = ours.min(since.elapsed().as_secs_f64());
+        vmm.tell(&format!("measure 0 {} 1", REPLAYED / PAGE as u64));
+        with = with.max(pager.count(&id, "faults"));
     }
+    show("faults after replay", "", with as f64, without as f64);
     let rate = |seconds: f64| (REPLAYED / MIB) as f64 / 1024.0 / seconds;
     show("replay", "GiB/s", rate(ours), rate(raw));
 }

@@ -57,7 +57,10 @@ describe("low disk", () => {
       .catch(() => "cut");
     const paused = await host.reached(writer.id, SandboxState.PAUSED, 90_000);
     await writing;
-    await vi.waitFor(async () => expect((await host.get(writer.id))?.reason).toBe("the host was short of disk"));
+    await vi.waitFor(
+      async () => expect((await host.get(writer.id))?.reason).toBe("the host was short of disk"),
+      10_000,
+    );
     expect(paused.resumable).toBe(true);
     expect(await host.shell(quiet, "echo written > /root/file; sync; cat /root/file")).toBe("written");
     await expect(host.client.resumeSandbox({ id: writer.id, incarnation: 2n })).rejects.toMatchObject({

@@ -123,7 +123,7 @@ async function killedAt(place: string): Promise<boolean> {
     () => true,
     () => false,
   );
-  if (!finished) await vi.waitUntil(() => !host.alive); // nothing else may end a life
+  if (!finished) await vi.waitUntil(() => !host.alive, 10_000); // nothing else may end a life
   const died = !host.alive;
   await host.end("SIGKILL");
   await host.start();

@@ -49,7 +49,7 @@ describe("acquire()", () => {
     subscribe("child_process", count);
     const slot = await pool.acquire("sb1", never);
     const spawnedOnTheWay = spawned;
-    await vi.waitFor(() => expect(spawned).toBeGreaterThan(0));
+    await vi.waitFor(() => expect(spawned).toBeGreaterThan(0), 10_000);
     unsubscribe("child_process", count);
     expect(spawnedOnTheWay).toBe(0);
     await pool.release(slot);
@@ -172,7 +172,7 @@ describe("release()", () => {
     const descriptors = readdirSync("/proc/self/fd").length;
     for (let cycle = 0; cycle < 100; cycle++) await pool.release(await pool.acquire(`sb${cycle}`, never));
     await readySlots(2);
-    await vi.waitFor(() => expect(readdirSync("/proc/self/fd").length).toBeLessThanOrEqual(descriptors));
+    await vi.waitFor(() => expect(readdirSync("/proc/self/fd").length).toBeLessThanOrEqual(descriptors), 10_000);
   });
 });
 

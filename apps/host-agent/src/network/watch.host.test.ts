@@ -7,6 +7,7 @@ import { PREFIX } from "../../../../tests/network/pool-options.ts";
 import { makeUplink } from "../../../../tests/network/uplink.ts";
 import { watch } from "./watch.ts";
 
+const WITHIN = { timeout: 10_000 };
 const MONITOR = ["ip", "monitor", "link"] as const;
 
 describe("watch()", () => {
@@ -14,9 +15,9 @@ describe("watch()", () => {
     const onChange = vi.fn<() => Promise<void>>(async () => {});
     const children = childrenOf(process.pid);
     const stop = watch(MONITOR, onChange, { warn: () => {} });
-    await vi.waitFor(() => expect(onChange).toHaveBeenCalledTimes(1));
+    await vi.waitFor(() => expect(onChange).toHaveBeenCalledTimes(1), WITHIN);
     makeUplink(`${PREFIX}w`).remove();
-    await vi.waitFor(() => expect(onChange).toHaveBeenCalledTimes(2));
+    await vi.waitFor(() => expect(onChange).toHaveBeenCalledTimes(2), WITHIN);
     await stop();
     expect(childrenOf(process.pid)).toEqual(children);
     makeUplink(`${PREFIX}w`).remove();
@@ -33,9 +34,12 @@ describe("watch()", () => {
       },
       { warn: (_fields: unknown, message?: string) => void warnings.push(message ?? "") },
     );
-    await vi.waitFor(() => expect(warnings).toHaveLength(1));
+    await vi.waitFor(() => expect(warnings).toHaveLength(1), WITHIN);
     ip([`link add ${PREFIX}w type veth peer name ${PREFIX}p`, `link del ${PREFIX}w`]);
-    await vi.waitFor(() => expect(warnings).toEqual(Array(2).fill("cannot follow a change of the host's network")));
+    await vi.waitFor(
+      () => expect(warnings).toEqual(Array(2).fill("cannot follow a change of the host's network")),
+      WITHIN,
+    );
     await stop();
   });
 
@@ -49,12 +53,12 @@ describe("watch()", () => {
         expect(childrenOf(pid).some((tool) => readFileSync(`/proc/${tool}/cmdline`, "utf8").startsWith("ip\0"))).toBe(
           true,
         ),
-      5_000,
+      WITHIN,
     );
     const [tool] = childrenOf(pid);
     child.kill("SIGKILL");
     await once(child, "exit");
-    await vi.waitFor(() => expect(isRunning(tool ?? "")).toBe(false));
+    await vi.waitFor(() => expect(isRunning(tool ?? "")).toBe(false), WITHIN);
   });
 });
 
