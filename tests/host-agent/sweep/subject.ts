@@ -99,10 +99,9 @@ export class Subject {
     const state = await this.#settled(died);
     const found = state === SandboxState.RUNNING ? "running" : state === SandboxState.PAUSED ? "paused" : "failed";
     this.running = found === "running";
-    if (!this.running) {
-      await this.joined(from);
-      await this.resume();
-    }
+    // Nothing is joined behind one that failed.
+    if (found === "paused") await this.joined(from);
+    if (!this.running) await this.resume();
     const before = this.#written;
     const output = await this.#write();
     const holds = Number(/^whole (\d+)$/m.exec(output)?.[1]);
