@@ -19,6 +19,10 @@ import type { RestoreSpec } from "../../apps/host-agent/src/vmm/vmm.ts";
 
 export interface BareVm {
   pid: number;
+  /** From the start of QEMU to the guest's first instruction. */
+  restoreMs: number;
+  /** From there to the answer of `POST /init`. */
+  hookMs: number;
   stop(): Promise<void>;
 }
 
@@ -30,6 +34,7 @@ export async function bareRestore(
   address: string,
 ): Promise<BareVm> {
   const signal = AbortSignal.timeout(60_000);
+  const startedAt = performance.now();
   const argv = restoreArguments(qemu, spec).map((argument) =>
     argument.replace("fd={tap_fd}", `ifname=${spec.tapName},script=no,downscript=no`),
   );
@@ -45,6 +50,7 @@ export async function bareRestore(
   await sendStream(incomingSocketPath(spec.directory), await readFile(spec.statePath), signal);
   await loaded;
   await qmp.execute("cont", {}, signal);
+  const runsAt = performance.now();
   await postInit(address, {
     timestamp: new Date().toISOString(),
     entropy: randomBytes(64).toString("base64"),
@@ -58,6 +64,8 @@ export async function bareRestore(
   });
   return {
     pid: child.pid ?? 0, // nsenter has become QEMU
+    restoreMs: runsAt - startedAt,
+    hookMs: performance.now() - runsAt,
     async stop() {
       qmp.close();
       const exited = once(child, "exit");

@@ -100,10 +100,11 @@ try {
     priv[of].push((usage?.privateBytes ?? 0) / MIB);
   };
   const stageTimes = new Map<string, number[]>();
+  const note = (stage: string, ms: number): void => void stageTimes.set(stage, [...(stageTimes.get(stage) ?? []), ms]);
   for (let n = 0; n < RUNS; n++) {
     const { sandbox, stages } = await timed(() => host.manager.create(host.request()), creates);
     network.push(stages.find(({ name }) => name === "slot")?.durationMs ?? 0);
-    for (const { name, durationMs } of stages) stageTimes.set(name, [...(stageTimes.get(name) ?? []), durationMs]);
+    for (const { name, durationMs } of stages) note(`stage of create: ${name}`, durationMs);
     await weigh(host.manager.running()[0]?.pid ?? 0, "ours");
     const paused = await timed(() => host.manager.pause(sandbox.id, 1), pauses);
     const bytes = paused.stages.reduce((sum, stage) => sum + stage.bytes, 0);
@@ -118,6 +119,8 @@ try {
 
     const prepared = await bareRun();
     const vm = await timed(() => prepared.start(), bare);
+    note("stage of the floor: restore and resume", vm.restoreMs);
+    note("stage of the floor: hook", vm.hookMs);
     await weigh(vm.pid, "floor");
     await vm.stop();
     await prepared.release();
@@ -142,7 +145,7 @@ try {
   row("network slot, taken from the ready ones; floor: the create", network, creates);
   row("anonymous memory (PSS); floor: bare restore", anonymous.ours, anonymous.floor, "MiB");
   row("private memory of an idle clone; floor: bare restore", priv.ours, priv.floor, "MiB");
-  for (const [name, values] of stageTimes) row(`stage of create: ${name}`, values, undefined);
+  for (const [name, values] of stageTimes) row(name, values, undefined);
 } finally {
   await remove(scratch);
   await host.stop();

@@ -45,9 +45,13 @@ export class AgentHost {
     return host;
   }
 
-  /** Starts an agent; settles when it serves. */
-  async start(env: NodeJS.ProcessEnv = {}): Promise<void> {
-    const child = spawn(process.execPath, [join(REPOSITORY, "apps/host-agent/src/main.ts")], {
+  /**
+   * Starts an agent; settles when it serves.
+   * @param options.metered so that `reachableMib` can ask it
+   */
+  async start(env: NodeJS.ProcessEnv = {}, { metered = false } = {}): Promise<void> {
+    const meter = metered ? ["--import", join(import.meta.dirname, "heap-meter.ts")] : [];
+    const child = spawn(process.execPath, [...meter, join(REPOSITORY, "apps/host-agent/src/main.ts")], {
       cwd: REPOSITORY,
       env: {
         ...process.env,
@@ -60,7 +64,7 @@ export class AgentHost {
         ...env,
         WRENN_READY_FD: "3",
       },
-      stdio: ["ignore", "pipe", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", "pipe", ...(metered ? (["ipc"] as const) : [])],
     });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr])
@@ -84,6 +88,15 @@ export class AgentHost {
 
   get pid(): number {
     return this.#child?.pid ?? 0;
+  }
+
+  /** What a metered agent can reach of its memory, the rest having been collected. */
+  async reachableMib(): Promise<number> {
+    const child = this.#child as ChildProcess;
+    const answer = once(child, "message");
+    child.send("measure");
+    const [bytes] = (await answer) as [number];
+    return Math.round(bytes / 1024 / 1024);
   }
 
   /** True while the last agent runs. */

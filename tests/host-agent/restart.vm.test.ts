@@ -1,11 +1,15 @@
-/** The agent's own death: whatever it was doing, the next one adopts, finishes or undoes it, and nothing leaks. */
-import { readFile, rm } from "node:fs/promises";
+/**
+ * The agent's own death: whatever it was doing, the next one adopts, finishes or undoes it, and nothing leaks. A full run
+ * can be ended and gone on with (`journal.ts`).
+ */
+import { readdir, readFile, rm } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { hostagent } from "@wrenn/protocol";
 import { newId } from "../../apps/control-plane/src/database/ids.ts";
 import { leakGate } from "../leaks/gate.ts";
 import { AgentHost, SandboxState } from "./agent-process.ts";
+import { Journal } from "./journal.ts";
 
 const full = process.env["WRENN_TEST_FULL"] === "1";
 /** Of the places found, this many are tried in the default run. */
@@ -69,23 +73,31 @@ describe("an agent that is killed", () => {
   it(
     "is finished or undone by the next one, at every durable step of create, pause, resume and destroy",
     async () => {
-      const places = await durableSteps();
+      const journal = new Journal<{ what: string; died: boolean }>("restart");
+      const places = await journal.once("places", durableSteps);
       expect(places.length).toBeGreaterThan(30);
       const step = full ? 1 : places.length / SAMPLE;
       const offset = full ? 0 : Math.floor(Math.random() * step);
-      const tried = Array.from(
+      const chosen = Array.from(
         { length: full ? places.length : SAMPLE },
         (_, n) => places[Math.floor(offset + n * step)],
       );
-      let died = 0;
-      for (const place of tried as string[]) {
+      const failures: string[] = [];
+      for (const place of chosen as string[]) {
+        if (journal.timeIsOver) break;
+        if (journal.has(place)) continue;
         try {
-          died += (await killedAt(place)) ? 1 : 0;
+          journal.add({ what: place, died: await killedAt(place) });
         } catch (error) {
-          throw new Error(`killed at ${place}: ${String(error)}\n${host.log.slice(-20).join("\n")}`, { cause: error });
+          failures.push(`killed at ${place}: ${String(error)}\n${host.log.slice(-20).join("\n")}`);
+          await host.remove();
+          host = await AgentHost.make();
         }
       }
-      expect(died).toBeGreaterThan(tried.length / 2); // steps of the pool behind it may come earlier or later
+      const died = journal.entries.filter((entry) => entry.died).length;
+      if (full) process.stdout.write(`restart: ${died} of ${journal.entries.length} died there, of ${places.length}\n`);
+      expect(failures).toEqual([]);
+      expect(died).toBeGreaterThan(journal.entries.length / 2); // steps of the pool behind it may come earlier or later
     },
     full ? 3_600_000 : 240_000,
   );
@@ -129,6 +141,8 @@ async function killedAt(place: string): Promise<boolean> {
   await host.start();
   const left = await host.get(id);
   if (left !== undefined) await useAndDestroy(left);
+  const directories = await readdir(`${host.directory}/sandboxes`);
+  if (directories.length > 0) throw new Error(`directories are left: ${directories.join(", ")}`);
   await host.end();
   return died;
 }

@@ -12,19 +12,29 @@ let host: AgentHost;
 leakGate();
 beforeEach(async () => {
   host = await AgentHost.make();
-  await host.start();
+  await host.start({}, { metered: true });
 });
 afterEach(async () => {
   await host.remove();
 });
 
+interface Held {
+  descriptors: number;
+  threads: number;
+  /** Memory that it can reach. */
+  reachableMib: number;
+  rssMib: number;
+}
+
 /** What the agent's process holds. */
-async function held(): Promise<{ descriptors: number; threads: number; rssMib: number }> {
+async function held(): Promise<Held> {
+  const reachableMib = await host.reachableMib();
   const status = await readFile(`/proc/${host.pid}/status`, "utf8");
   const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1]);
   return {
     descriptors: (await readdir(`/proc/${host.pid}/fd`)).length,
     threads: field("Threads"),
+    reachableMib,
     rssMib: Math.round(field("VmRSS") / 1024),
   };
 }
@@ -118,7 +128,7 @@ async function cycles(count: number, work: () => Promise<void>): Promise<void> {
   if (
     after.descriptors > before.descriptors + 2 ||
     after.threads > before.threads + 4 ||
-    after.rssMib > before.rssMib + 100
+    after.reachableMib > before.reachableMib + 16
   )
     throw new Error(`the agent held ${JSON.stringify(before)}, and after ${count} cycles ${JSON.stringify(after)}`);
 }

@@ -141,6 +141,52 @@ describe("SandboxManager", () => {
     }
   });
 
+  it("ends all whose time is over at once", async () => {
+    const all = await Promise.all(Array.from({ length: 3 }, () => host.manager.create(host.request())));
+    const ids = new Set(all.map(({ sandbox }) => sandbox.id));
+    const deadline = {
+      idleTimeoutSec: undefined,
+      endAt: new Date(Date.now() + 1_500).toISOString(),
+      onTimeout: "destroy",
+    } as const;
+    for (const id of ids) await host.manager.setDeadline(id, 1, deadline);
+    const seen: string[] = [];
+    const onChange = ({ state }: SandboxView, gone: boolean): void => void seen.push(gone ? "gone" : state);
+    const reaper = new Reaper(host.manager, pino({ level: "silent" }));
+    reaper.start();
+    const ended = Promise.all([...ids].map((id) => once(host, id, "gone")));
+    host.manager.events.on("changed", onChange);
+    try {
+      await ended;
+    } finally {
+      host.manager.events.off("changed", onChange);
+      reaper.stop();
+    }
+    expect(seen.slice(0, 3)).toEqual(["destroying", "destroying", "destroying"]);
+  });
+
+  it("takes pauses, resumes and a destroy of one sandbox one after the other, however they come", async () => {
+    const { sandbox } = await host.manager.create(host.request());
+    const { id } = sandbox;
+    const { manager } = host;
+    const outcome = (work: Promise<unknown>): Promise<unknown> =>
+      work.then(
+        () => "done",
+        (error: unknown) => (error as { code: string }).code,
+      );
+    const first = [manager.pause(id, 1), manager.resume(id, 2, undefined), manager.resume(id, 2, undefined)].map(
+      outcome,
+    );
+    // both resumes asked for the same incarnation: the second one is answered by the first one's guest
+    expect(await Promise.all(first)).toEqual(["done", "done", "done"]);
+    expect(await shell(manager.get(id), "echo works")).toBe("works");
+    const then = [manager.pause(id, 2), manager.resume(id, 3, undefined), manager.destroy(id, 0)].map(outcome);
+    // the destroy ends whatever is under way
+    for (const what of await Promise.all(then))
+      expect(["done", "conflict", "not_found", "invalid_state"]).toContain(what);
+    expect(manager.list()).toEqual([]);
+  });
+
   it("reports a VM that dies, with the reason, and gives everything back", async () => {
     const { sandbox } = await host.manager.create(host.request());
     const failed = once(host, sandbox.id, "failed");
