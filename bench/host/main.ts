@@ -10,7 +10,7 @@ import { GuestAgent } from "../../apps/host-agent/src/envd/guest-agent.ts";
 import { runInGuest } from "../../apps/host-agent/src/envd/run-in-guest.ts";
 import { GUEST_MAC_ADDRESS } from "../../apps/host-agent/src/network/network.ts";
 import { startTestHost, type TestHost } from "../../apps/host-agent/src/testing/host-fixture.ts";
-import { readCpuModel } from "../../apps/host-agent/src/vmm/acceleration.ts";
+import { readCpuModel } from "../../apps/host-agent/src/vmm/cpu.ts";
 import type { MachineShape } from "../../apps/host-agent/src/vmm/vmm.ts";
 import { readProcessUsage } from "../../apps/host-agent/src/vmm/process-usage.ts";
 import { startPlatform } from "../../tests/first-light/platform.ts";

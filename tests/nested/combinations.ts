@@ -1,5 +1,5 @@
 /** The pairs of VMM and disks that there are, and which of them are run in the testbed here. */
-import { nestedAcceleration } from "@wrenn/testbed";
+import { chooseNestedAcceleration } from "@wrenn/virtualization";
 
 export interface Combination {
   name: string;
@@ -11,7 +11,7 @@ export interface Combination {
 
 const FIRECRACKER = process.env["FIRECRACKER_BIN"];
 /** Emulated, a life takes minutes: then it is for the full run, or for who names a Firecracker. */
-const SLOW = (await nestedAcceleration()) === "tcg" && process.env["WRENN_TEST_FULL"] !== "1";
+const SLOW = (await chooseNestedAcceleration()) === "tcg" && process.env["WRENN_TEST_FULL"] !== "1";
 const NOT_NOW = SLOW ? "without KVM only in the full run" : undefined;
 
 /** Firecracker reads no qcow2: there is no fourth. */

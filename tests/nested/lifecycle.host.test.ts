@@ -11,7 +11,25 @@ const EXEC_TIMEOUT_SEC = 300;
 const MACHINE = { template: TEMPLATE, vcpus: 1, memory_mb: 160, timeout_sec: 0 };
 const CONTENT = randomBytes(100_000);
 
-describe.each(combinations())("$name", ({ env, lacks }) => {
+/** Asks Firecracker's MMDS, version 2, for the guest's own id, with nothing but bash. */
+const READ_METADATA = `
+  ask() {
+    exec 3<>/dev/tcp/169.254.169.254/80
+    printf "$1\\r\\n\\r\\n" >&3
+    while read -r line <&3; line=\${line%$'\\r'}; [ -n "$line" ]; do
+      case $line in [Cc]ontent-[Ll]ength:*) length=\${line#*: } ;; esac
+    done
+    head -c "$length" <&3
+    exec 3>&-
+  }
+  token=$(ask 'PUT /latest/api/token HTTP/1.1\\r\\nX-metadata-token-ttl-seconds: 60')
+  ask "GET /sandboxId HTTP/1.1\\r\\nX-metadata-token: $token\\r\\nAccept: text/plain"`;
+
+const ALL = combinations();
+const lived: string[] = [];
+afterAll(() => console.log(`nested: whole lives on ${lived.length} of ${ALL.length}: ${lived.join(", ") || "none"}`));
+
+describe.each(ALL)("$name", ({ name, env, lacks }) => {
   let platform: TestbedPlatform;
   beforeAll(async () => {
     platform = await startTestbedPlatform(env);
@@ -27,9 +45,9 @@ describe.each(combinations())("$name", ({ env, lacks }) => {
     console.log(`${method} ${path.replace(/sb\w{20}/, "{id}")}: ${Math.round(performance.now() - startedAt)} ms`);
     return answer.body;
   };
-  const shell = async (id: string, script: string): Promise<string> => {
+  const shell = async (id: string, script: string, cmd = "sh"): Promise<string> => {
     const { stdout, exit_code } = await call("POST", `/v1/sandboxes/${id}/exec`, {
-      cmd: "sh",
+      cmd,
       args: ["-c", script],
       user: "root",
       timeout_sec: EXEC_TIMEOUT_SEC,
@@ -38,12 +56,18 @@ describe.each(combinations())("$name", ({ env, lacks }) => {
     return stdout.trim();
   };
 
+  /** What the guest's VMM tells it of itself, where it does. */
+  const expectMetadata = async (id: string): Promise<void> => {
+    if (env["WRENN_VMM"] === "firecracker") expect(await shell(id, READ_METADATA, "bash")).toBe(id);
+  };
+
   it.skipIf(lacks !== undefined)(
     "creates, runs, pauses, resumes, forks, snapshots and destroys, over an agent that is killed",
     { timeout: DEADLINE_MS },
     async () => {
       const { id } = await call("POST", "/v1/sandboxes", MACHINE);
       expect(await shell(id, "nproc; hostname")).toBe(`1\n${id}`);
+      await expectMetadata(id);
       await platform.file(id, "/root/content", CONTENT);
       await shell(id, "(n=0; while :; do echo $n >/dev/shm/count; n=$((n+1)); sleep 1; done) >/dev/null 2>&1 &");
       await shell(id, "echo before >/root/when; sync");
@@ -57,11 +81,13 @@ describe.each(combinations())("$name", ({ env, lacks }) => {
       const [{ id: child }] = await call("POST", `/v1/sandboxes/${id}/fork`, { count: 1 });
       await shell(child, "echo child >/root/when; sync");
       expect(await shell(id, "cat /root/when")).toBe("before");
+      await expectMetadata(child);
 
       await platform.restartAgent();
       expect(await shell(child, "cat /root/when")).toBe("child");
 
       await call("POST", "/v1/snapshots", { sandbox_id: child, name: "life" });
+      expect((await call("GET", "/v1/snapshots")).map(({ name }: { name: string }) => name)).toEqual(["life"]);
       const other = (await call("POST", "/v1/sandboxes", { template: "life" })).id as string;
       expect(await shell(other, "cat /root/when")).toBe("child");
 
@@ -72,6 +98,8 @@ describe.each(combinations())("$name", ({ env, lacks }) => {
 
       for (const one of [id, child, other]) await call("DELETE", `/v1/sandboxes/${one}`);
       await call("DELETE", "/v1/snapshots/life");
+      expect(await call("GET", "/v1/snapshots")).toEqual([]);
+      lived.push(name);
     },
   );
 });

@@ -13,7 +13,8 @@ import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { run } from "@wrenn/effects";
 import { progressFor, readGuestManifest } from "@wrenn/guest";
-import { ensureTestbed, nestedAcceleration, runInTestbed, type TestbedEnd } from "@wrenn/testbed";
+import { ensureTestbed, runInTestbed, type TestbedEnd } from "@wrenn/testbed";
+import { chooseNestedAcceleration } from "@wrenn/virtualization";
 import { freePort } from "../free-port.ts";
 import { TestServer } from "../../apps/control-plane/src/database/test-database.ts";
 import { startServices } from "../../apps/control-plane/src/services.ts";
@@ -119,7 +120,7 @@ async function startMachine(directory: string, token: string, env: Record<string
   if (log !== undefined) error.pipe(createWriteStream(log, { flags: "a" }));
   const ended = runInTestbed({
     qemu: "qemu-system-x86_64",
-    accelerator: await nestedAcceleration(),
+    accelerator: await chooseNestedAcceleration(),
     image: await ensureTestbed({ stateDirectory: SHARED_DIRECTORY, progress: progressFor(process.stderr), signal }),
     argv: [process.execPath, await bundle(join(import.meta.dirname, "agent-in-testbed.ts"))],
     env: {

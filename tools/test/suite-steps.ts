@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { progressFor } from "@wrenn/guest";
-import { ensureTestbed, EXCHANGE_MOUNT, nestedAcceleration, runInTestbed } from "@wrenn/testbed";
+import { ensureTestbed, EXCHANGE_MOUNT, runInTestbed } from "@wrenn/testbed";
+import { chooseNestedAcceleration } from "@wrenn/virtualization";
 import { sharedBaseImage } from "../../guest/testing/test-guest.ts";
 import { countCargoTests, failedCargoTests, withoutSuccesses } from "./cargo-results.ts";
 import { MEMORY_GUARD } from "./check-steps.ts";
@@ -96,7 +97,7 @@ const nestedSuite: Step = {
       const signal = AbortSignal.any([context.signal, deadline]);
       const end = await runInTestbed({
         qemu: "qemu-system-x86_64",
-        accelerator: await nestedAcceleration(),
+        accelerator: await chooseNestedAcceleration(),
         image: await ensureTestbed({
           stateDirectory: sharedDirectory(context),
           progress: progressFor(process.stderr),

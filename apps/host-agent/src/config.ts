@@ -2,15 +2,16 @@
 import { join } from "node:path";
 import { Type, type Static } from "typebox";
 import { defineConfig } from "@wrenn/config";
+import { ACCELERATORS, DISKS, VMMS } from "@wrenn/virtualization";
 import { COLLAPSE_GENERATIONS } from "./snapshot/policy.ts";
 import { DEFAULT_LIMITS } from "./network/limits.ts";
 
 const definition = defineConfig({
   WRENN_DIR: Type.String({ default: "/var/lib/wrenn" }),
   WRENN_AGENT_SOCKET: Type.Optional(Type.String()),
-  WRENN_ACCEL: Type.Optional(Type.Union([Type.Literal("kvm"), Type.Literal("tcg")])),
-  WRENN_VMM: Type.Optional(Type.Union([Type.Literal("qemu"), Type.Literal("firecracker")])),
-  WRENN_DISKS: Type.Optional(Type.Union([Type.Literal("qcow2"), Type.Literal("device-mapper")])),
+  WRENN_ACCEL: Type.Optional(Type.Enum([...ACCELERATORS])),
+  WRENN_VMM: Type.Optional(Type.Enum([...VMMS])),
+  WRENN_DISKS: Type.Optional(Type.Enum([...DISKS])),
   WRENN_FIRECRACKER: Type.String({ default: "firecracker" }),
   WRENN_QEMU: Type.String({ default: "qemu-system-x86_64" }),
   WRENN_DNS: Type.Optional(Type.String()),

@@ -8,13 +8,14 @@ import { dirname } from "node:path";
 import { pino } from "pino";
 import { WrennError } from "@wrenn/errors";
 import { startTracing, stopTracing } from "@wrenn/tracing";
+import { chooseVirtualization, keepChoice } from "@wrenn/virtualization";
 import { readGuestManifest } from "@wrenn/guest";
 import packageJson from "../package.json" with { type: "json" };
 import { MEMORY_GUARD_PATH, SHIM_PATH } from "./binaries.ts";
 import { parseConfig } from "./config.ts";
 import { startMetricsServer } from "./metrics/metrics-server.ts";
 import { Metrics } from "./metrics/metrics.ts";
-import { chooseDisks } from "./disk/choose-disks.ts";
+import { openDisks } from "./disk/open-disks.ts";
 import { createNetworkPool } from "./network/pool.ts";
 import { discoverResolvers } from "./network/resolvers.ts";
 import { forgetOnExit, readOnExit } from "./on-exit.ts";
@@ -24,7 +25,7 @@ import { logContext } from "./request-context.ts";
 import { startRpcServer } from "./rpc/server.ts";
 import { openManager } from "./sandbox/open-manager.ts";
 import { Reaper } from "./sandbox/reaper.ts";
-import { chooseVmm } from "./vmm/choose-vmm.ts";
+import { openVmm } from "./vmm/open-vmm.ts";
 
 const MIB = 1024 * 1024;
 const START_DEADLINE_MS = 60_000;
@@ -48,15 +49,28 @@ async function main(): Promise<void> {
   const manifest = await readGuestManifest(stateDirectory);
   const token = (await readFile(config.tokenPath, "utf8")).trim();
   const pager = await openPager({ stateDirectory, log }, starting);
-  const vmm = await chooseVmm(
+  const searchPath = process.env["PATH"] ?? "";
+  const choice = await chooseVirtualization(
     {
       stateDirectory,
       vmm: config.WRENN_VMM,
       disks: config.WRENN_DISKS,
       accelerator: config.WRENN_ACCEL,
-      qemu: config.WRENN_QEMU,
       firecracker: config.WRENN_FIRECRACKER,
-      searchPath: process.env["PATH"] ?? "",
+      searchPath,
+    },
+    starting,
+  );
+  if (choice.refusal !== undefined) throw choice.refusal;
+  log.info({ operation: "choice", vmm: choice.vmm, disks: choice.disks });
+  await keepChoice(stateDirectory, { vmm: choice.vmm.kind, disks: choice.disks.kind });
+  const vmm = await openVmm(
+    choice.vmm.kind,
+    choice.machine,
+    {
+      stateDirectory,
+      qemu: config.WRENN_QEMU,
+      searchPath,
       shimPath: SHIM_PATH,
       memoryGuardPath: MEMORY_GUARD_PATH,
       pager,
@@ -66,7 +80,7 @@ async function main(): Promise<void> {
     },
     starting,
   );
-  const disks = await chooseDisks({ disks: config.WRENN_DISKS, vmm: vmm.kind, log }, starting);
+  const disks = openDisks(choice.disks.kind);
   const network = await createNetworkPool({
     stateDirectory,
     firstIndex: config.WRENN_SLOT_FIRST,

@@ -2,7 +2,7 @@
 import { PassThrough, Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { progressFor } from "@wrenn/guest";
-import { nestedAcceleration } from "../acceleration.ts";
+import { chooseNestedAcceleration } from "@wrenn/virtualization";
 import { ensureTestbed } from "../ensure-testbed.ts";
 import { CHECKOUT } from "../paths.ts";
 import { runInTestbed, type TestbedEnd, type TestbedOptions } from "../run-in-testbed.ts";
@@ -25,7 +25,7 @@ export async function bootAndRun(
   try {
     const end = await runInTestbed({
       qemu: "qemu-system-x86_64",
-      accelerator: await nestedAcceleration(),
+      accelerator: await chooseNestedAcceleration(),
       image,
       argv,
       env: { PATH: process.env["PATH"] ?? "" },

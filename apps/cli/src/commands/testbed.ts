@@ -1,4 +1,5 @@
 import { WrennError } from "@wrenn/errors";
+import { chooseNestedAcceleration } from "@wrenn/virtualization";
 import { defineCommand, type CommandContext } from "../define-command.ts";
 import { EXIT } from "../exit-code.ts";
 import { requireRoot } from "../platform/require-root.ts";
@@ -55,7 +56,7 @@ export const testbedCommand = defineCommand<TestbedOptions>({
   json: false,
   async run(context, argv, options) {
     requireRoot("run the testbed");
-    const { runInTestbed, ensureTestbed, nestedAcceleration } = await import("@wrenn/testbed");
+    const { runInTestbed, ensureTestbed } = await import("@wrenn/testbed");
     const { progressFor } = await import("@wrenn/guest");
     const { config, signal } = context;
     const terminal = options.tty === true ? terminalSize() : undefined;
@@ -67,7 +68,7 @@ export const testbedCommand = defineCommand<TestbedOptions>({
     using _raw = terminal === undefined ? undefined : rawTerminal();
     const end = await runInTestbed({
       qemu: config.WRENN_QEMU,
-      accelerator: config.WRENN_ACCEL ?? (await nestedAcceleration()),
+      accelerator: await chooseNestedAcceleration(config.WRENN_ACCEL),
       image,
       argv: argv as [string, ...string[]],
       env: { ...inherited(context), ...resolveEnvs(options.env, config.env) },

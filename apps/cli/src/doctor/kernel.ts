@@ -1,50 +1,18 @@
 /** What the kernel offers: virtualization, TUN, namespaces, control groups, device-mapper. */
-import { constants } from "node:fs";
-import { access, open, readFile } from "node:fs/promises";
+import { access, readFile } from "node:fs/promises";
+import { chooseAcceleration, errorOfOpening } from "@wrenn/virtualization";
 import type { Check } from "./finding.ts";
 
-/**
- * The rule of the host agent: /dev/kvm opens for reading and writing, and the CPU says vmx or svm. A
- * device that opens without the flag belongs to a paravirtual back end on which kernels do not boot.
- */
+/** The rule of the host agent. */
 export const checkKvm: Check = async (config) => {
   const name = "kvm";
-  if (config.WRENN_ACCEL !== undefined) {
-    return [
-      {
-        name,
-        status: "ok",
-        found: `WRENN_ACCEL=${config.WRENN_ACCEL}`,
-        consequence: `${config.WRENN_ACCEL} is used, whatever the machine offers`,
-      },
-    ];
-  }
-  const flag = /^flags\s*:.*\s(vmx|svm)(?:\s|$)/m.exec(await readFile("/proc/cpuinfo", "utf8"))?.[1];
-  const device = await errorOfOpening("/dev/kvm");
+  const { accelerator, reason: found, hint } = await chooseAcceleration(config.WRENN_ACCEL);
+  if (config.WRENN_ACCEL !== undefined)
+    return [{ name, status: "ok", found, consequence: `${accelerator} is used, whatever the machine offers` }];
+  if (accelerator === "kvm") return [{ name, status: "ok", found, consequence: "VMs run on the hardware" }];
   const consequence = "VMs run by emulation (TCG): everything works, computing is several times slower";
-  if (flag === undefined) {
-    const found = `the CPU has neither vmx nor svm${device === undefined ? " (/dev/kvm opens, which alone proves nothing)" : ""}`;
-    return [
-      { name, status: "limited", found, consequence, hint: "A machine or VM with (nested) virtualization is faster" },
-    ];
-  }
-  if (device !== undefined) {
-    const hint = device === "ENOENT" ? "Load the module: modprobe kvm_intel or kvm_amd" : "Run as root";
-    return [{ name, status: "limited", found: `/dev/kvm cannot be opened (${device})`, consequence, hint }];
-  }
-  return [
-    { name, status: "ok", found: `/dev/kvm opens and the CPU has ${flag}`, consequence: "VMs run on the hardware" },
-  ];
+  return [{ name, status: "limited", found, consequence, ...(hint === undefined ? {} : { hint }) }];
 };
-
-async function errorOfOpening(path: string): Promise<string | undefined> {
-  try {
-    await (await open(path, constants.O_RDWR)).close();
-    return undefined;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? "error";
-  }
-}
 
 export const checkTun: Check = async () => {
   const name = "tun";

@@ -76,6 +76,15 @@ describe("Retention", () => {
     expect(await sandboxes()).toEqual([CHILD, SOURCE]);
   });
 
+  it("tells which builds of a VMM what is kept was made by", async () => {
+    await put(`sandboxes/${SOURCE}/record.json`, { vm: { build: "running" } });
+    await put(`sandboxes/${SOURCE}/layers/layer_a/meta.json`, { compatibility: { vmm: "paused" } });
+    await put(`templates/${BUILD}/layers/${BUILD}/meta.json`, { compatibility: { vmm: "deleted" } });
+    inUse.add(unit("sandboxes", SOURCE));
+    const builds = new Set(["running", "paused", "deleted", "unused"]);
+    expect(await retention.namesIn(builds)).toEqual(new Set(["running", "paused"]));
+  });
+
   it("asks again when a record changed while it read", async () => {
     await put(`sandboxes/${SOURCE}/x`);
     await put(`sandboxes/${CHILD}/record.json`, {});

@@ -10,7 +10,7 @@ import { flush, remove } from "@wrenn/effects";
 import { inOrder } from "../joined-errors.ts";
 import { stopLeftover } from "../vmm/shim.ts";
 import { reachable } from "./reachable.ts";
-import { pathsNamedIn, unit, UNIT_KINDS, unitOf, type Unit, type UnitDirectories, type UnitKind } from "./unit.ts";
+import { textsIn, unit, UNIT_KINDS, unitOf, type Unit, type UnitDirectories, type UnitKind } from "./unit.ts";
 
 /** Directories that are none of ours stay this long: somebody may have put them there for a moment. */
 const UNKNOWN_GRACE_MS = 24 * 3_600_000;
@@ -92,6 +92,12 @@ export class Retention {
     }
   }
 
+  /** Which of `names` (of a VMM's builds) are in the record or in a layer of something that is kept. */
+  async namesIn(names: ReadonlySet<string>): Promise<Set<string>> {
+    const texts = await Promise.all([...(await this.kept())].map((name) => textsIn(this.#pathOf(name))));
+    return new Set(texts.flatMap((found) => [...found].filter((text) => names.has(text))));
+  }
+
   /** The paths in one unit that others name or hold: they outlive what the unit itself needs. */
   async neededByOthers(kind: UnitKind, name: string): Promise<Set<string>> {
     const { kept, named, held } = await this.#survey();
@@ -134,7 +140,8 @@ export class Retention {
 
   async #read(name: Unit): Promise<Named> {
     const { directories } = this.#options;
-    const paths = await pathsNamedIn(this.#pathOf(name), directories);
+    const texts = await textsIn(this.#pathOf(name));
+    const paths = new Set([...texts].filter((text) => unitOf(text, directories) !== undefined));
     return { paths, units: new Set(unitsOf(paths, directories)) };
   }
 

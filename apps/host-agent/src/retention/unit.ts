@@ -29,8 +29,8 @@ export function unitOf(path: string, directories: UnitDirectories): Unit | undef
   return undefined;
 }
 
-/** The paths in units that a unit names in its record and in the descriptions of its layers. A damaged file names none. */
-export async function pathsNamedIn(unitDirectory: string, directories: UnitDirectories): Promise<Set<string>> {
+/** All texts in a unit's record and in the descriptions of its layers. A damaged file has none. */
+export async function textsIn(unitDirectory: string): Promise<Set<string>> {
   const found = new Set<string>();
   const layers = await readdir(join(unitDirectory, "layers")).catch(() => []);
   const files = ["record.json", "meta.json", ...layers.map((layer) => join("layers", layer, "meta.json"))];
@@ -38,7 +38,7 @@ export async function pathsNamedIn(unitDirectory: string, directories: UnitDirec
     const text = await readFile(join(unitDirectory, file), "utf8").catch(() => undefined);
     if (text === undefined) continue;
     try {
-      addPaths(JSON.parse(text), directories, found);
+      addTexts(JSON.parse(text), found);
     } catch {
       // half-written: nothing was started from it
     }
@@ -46,10 +46,10 @@ export async function pathsNamedIn(unitDirectory: string, directories: UnitDirec
   return found;
 }
 
-function addPaths(value: unknown, directories: UnitDirectories, found: Set<string>): void {
+function addTexts(value: unknown, found: Set<string>): void {
   if (typeof value === "string") {
-    if (unitOf(value, directories) !== undefined) found.add(value);
+    found.add(value);
   } else if (typeof value === "object" && value !== null) {
-    for (const part of Object.values(value)) addPaths(part, directories, found);
+    for (const part of Object.values(value)) addTexts(part, found);
   }
 }

@@ -15,7 +15,7 @@ export async function beginFromLayer(
   signal: AbortSignal,
 ): Promise<StartedGuest> {
   const { golden, records, retention } = registry.options;
-  checkCompatibility(layer, golden.compatibility);
+  checkCompatibility(layer, golden);
   const adopted = await stages.time("adopt", () => adoptLayer(layer, records.paths(record.id).layers));
   record.layer = adopted.meta.buildId;
   retention.changed("sandboxes", record.id);

@@ -83,6 +83,11 @@ export class GoldenStore {
     };
   }
 
+  /** Builds of the VMM that layers may be of. */
+  get builds(): ReadonlySet<string> {
+    return this.#options.vmm.builds;
+  }
+
   /** Names the golden snapshot of a template on a machine, whether it exists or not. */
   keyOf(template: GuestTemplate, resources: Resources): string {
     const identity = JSON.stringify([

@@ -109,7 +109,9 @@ export async function commitCapture(
     throw new WrennError("internal", `Cannot commit ${buildId}: its VM has no memory image of its own`);
   const { shape } = parent.meta;
   const memory = await describeMemory(temporary, join(layers, buildId), capture.layer, guestMemoryOf(parent));
-  const { compatibility } = registry.options.golden;
+  const build = entry.record.vm?.build;
+  const { compatibility: present } = registry.options.golden;
+  const compatibility = build === undefined ? present : { ...present, vmm: build };
   return await commitLayer({ temporary, parent: layers, buildId, shape, compatibility, memory, disk });
 }
 

@@ -10,7 +10,7 @@ import { WrennError } from "@wrenn/errors";
 import { placementOf, type Disk, type DiskBase, type DiskStore } from "../disk/disk-store.ts";
 import { GuestAgent } from "../envd/guest-agent.ts";
 import { GUEST_MAC_ADDRESS, type NetworkPool, type Slot } from "../network/network.ts";
-import { guestMemoryOf, statePathOf, type Layer } from "../snapshot/layer.ts";
+import { buildOf, guestMemoryOf, statePathOf, type Layer } from "../snapshot/layer.ts";
 import { stopLeftover } from "../vmm/shim.ts";
 import type { VirtualMachine, Vmm } from "../vmm/vmm.ts";
 import { runGuestHook } from "./guest-hook.ts";
@@ -83,6 +83,7 @@ export class Lifecycle {
             shape: { vcpus: record.resources.vcpus, memoryMib: record.resources.memoryMib },
             memory: guestMemoryOf(layer),
             statePath: statePathOf(layer.directory),
+            build: buildOf(layer),
             metadata: { sandboxId: record.id, templateId: record.templateBuildId },
           },
           signal,

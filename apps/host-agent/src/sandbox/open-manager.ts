@@ -64,6 +64,7 @@ export async function openManager(options: OpenManagerOptions): Promise<SandboxM
     ...parts,
   });
   await manager.recover();
+  await options.vmm.forgetBuilds(await retention.namesIn(options.vmm.builds));
   // a guest that several platforms share, by a link, has users that this one does not see
   const guest = await lstat(join(stateDirectory, "guest")).catch(() => undefined);
   if (guest?.isDirectory() === true) {

@@ -62,7 +62,7 @@ async function start(
   const { lifecycle, options } = registry;
   const layer = await openLayer(join(options.records.paths(record.id).layers, layerId));
   const cold = !memory || layer.meta.memory === undefined;
-  if (!cold) checkCompatibility(layer, options.golden.compatibility);
+  if (!cold) checkCompatibility(layer, options.golden);
   await registry.assertRoom(entry);
   const signal = AbortSignal.any([entry.abandon.signal, AbortSignal.timeout(START_DEADLINE_MS)]);
   const before = { incarnation: record.incarnation, deadline: record.deadline };

@@ -32,7 +32,7 @@ export async function snapshot(
     const stages = new Stages();
     const signal = AbortSignal.any([registry.closing.signal, AbortSignal.timeout(SNAPSHOT_DEADLINE_MS)]);
     try {
-      checkCompatibility(held.layer, golden.compatibility);
+      checkCompatibility(held.layer, golden);
       const { resources } = record;
       const build = await makeTemplateBuild(held.layer, { buildId, name, resources }, options, stages, signal);
       registry.logOperation("snapshot", record, stages);

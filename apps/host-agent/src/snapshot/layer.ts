@@ -101,11 +101,23 @@ export function guestMemoryOf({ directory, meta }: Layer): GuestMemory {
 
 const COLD_BOOT_HINT = "Boot it from its disk instead, without what was in memory: resume with --cold";
 
+/** What a host can load. */
+export interface Loadable {
+  /** Must be equal. */
+  compatibility: Readonly<Record<string, string>>;
+  /** Builds of its VMM, each of which loads what it wrote: what `compatibility.vmm` may be instead. */
+  builds: ReadonlySet<string>;
+}
+
+/** The VMM's build that wrote the state of a layer, and is the one to load it. */
+export const buildOf = ({ meta }: Layer): string => meta.compatibility["vmm"] ?? "unknown";
+
 /**
  * Refuses a layer that this host cannot load, before anything is loaded.
  * @throws WrennError `incompatible_snapshot` naming what differs
  */
-export function checkCompatibility(layer: Layer, current: Readonly<Record<string, string>>): void {
+export function checkCompatibility(layer: Layer, { compatibility, builds }: Loadable): void {
+  const current = builds.has(buildOf(layer)) ? { ...compatibility, vmm: buildOf(layer) } : compatibility;
   const keys = new Set([...Object.keys(layer.meta.compatibility), ...Object.keys(current)]);
   const differing = [...keys].filter((key) => layer.meta.compatibility[key] !== current[key]);
   if (differing.length === 0) return;

@@ -1,6 +1,7 @@
 /**
- * The proof that a layer can be resumed: a throw-away guest that reaches nothing. Before its first
- * instruction all of its memory must be what was captured; then its agent must answer.
+ * The proof that a layer can be resumed: a throw-away guest that reaches nothing. Before its first instruction
+ * all of the memory that its VMM was given must be what was captured, and the VMM may have changed no more of it than
+ * restoring takes; then its agent must answer.
  */
 import { chown, mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,9 +13,9 @@ import { closeEgress } from "../network/close-egress.ts";
 import { GUEST_MAC_ADDRESS, type NetworkPool } from "../network/network.ts";
 import { SUPERVISION } from "../retention/retention.ts";
 import type { Stages } from "../sandbox/stages.ts";
-import { guestMemoryOf, statePathOf, type Layer } from "../snapshot/layer.ts";
+import { buildOf, guestMemoryOf, statePathOf, type Layer } from "../snapshot/layer.ts";
 import type { Vmm } from "../vmm/vmm.ts";
-import { digestOfProcess } from "./memory-digest.ts";
+import { readRestoredMemory } from "./memory-digest.ts";
 
 const MIB = 1024 * 1024;
 const ANSWER_DEADLINE_MS = 60_000;
@@ -69,13 +70,19 @@ export async function checkRestore(
         shape,
         memory,
         statePath: statePathOf(layer.directory),
+        build: buildOf(layer),
       },
       signal,
     ),
   );
   cleanup.defer(async () => void (await vm.stop()));
-  const found = await stages.time("check-memory", () => digestOfProcess(vm.pid, memory.image, signal));
-  if (found !== digest) throw broken(layer, "its memory comes back as another one");
+  const found = await stages.time("check-memory", () => readRestoredMemory(vm.pid, memory.image, signal));
+  if (found.digest !== digest) throw broken(layer, "its memory comes back as another one");
+  if (found.changedPages > vmm.restoreWritesPages)
+    throw broken(
+      layer,
+      `its VMM changed ${found.changedPages} pages of the guest's, at most ${vmm.restoreWritesPages} are its own`,
+    );
   const agent = new GuestAgent(slot.hostAddress, "");
   cleanup.defer(() => agent.close());
   await stages.time("check-answer", async () => {

@@ -4,13 +4,15 @@ import { release } from "node:os";
 import { join } from "node:path";
 import { SHIM_PATH } from "../binaries.ts";
 import type { Pager } from "../pager/pager.ts";
-import { readCpuModel } from "../vmm/acceleration.ts";
+import { readCpuModel } from "../vmm/cpu.ts";
 import { FirecrackerApi } from "../vmm/firecracker/api.ts";
 import { apiSocketPath, FirecrackerVmm } from "../vmm/firecracker/firecracker-vmm.ts";
-import { keepInstallation } from "../vmm/firecracker/installation.ts";
+import { keepInstallation, olderInstallations } from "../vmm/firecracker/installation.ts";
 import type { VirtualMachine } from "../vmm/vmm.ts";
 
 const BINARY = process.env["FIRECRACKER_BIN"];
+/** Path of the binary, where there is one. */
+export const firecrackerBinary = BINARY ?? "firecracker";
 
 /** Whether there is a binary; without one, says in one line that tests are skipped. */
 export function hasFirecracker(): boolean {
@@ -18,10 +20,16 @@ export function hasFirecracker(): boolean {
   return BINARY !== undefined;
 }
 
-export async function openFirecracker(stateDirectory: string, pager: Pager): Promise<FirecrackerVmm> {
+export async function openFirecracker(
+  stateDirectory: string,
+  pager: Pager,
+  program = firecrackerBinary,
+): Promise<FirecrackerVmm> {
   const signal = AbortSignal.timeout(60_000);
+  const installation = await keepInstallation(program, stateDirectory, signal);
   return new FirecrackerVmm({
-    ...(await keepInstallation(BINARY ?? "firecracker", stateDirectory, signal)),
+    installation,
+    older: await olderInstallations(stateDirectory, installation, signal),
     cpuModel: await readCpuModel(),
     hostKernel: release(),
     shimPath: SHIM_PATH,

@@ -7,8 +7,9 @@ import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
 import { ensureGuest, progressFor, type GuestManifest, type GuestTemplate } from "@wrenn/guest";
+import { examineMachine } from "@wrenn/virtualization";
 import { ENVD_PATH, MEMORY_GUARD_PATH, SHIM_PATH } from "../binaries.ts";
-import { chooseDisks } from "../disk/choose-disks.ts";
+import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
 import type { NetworkPool } from "../network/network.ts";
 import { createNetworkPool } from "../network/pool.ts";
 import { openPager } from "../pager/open-pager.ts";
@@ -16,7 +17,7 @@ import type { Pager } from "../pager/pager.ts";
 import type { CreateRequest, SandboxManager } from "../sandbox/manager.ts";
 import { openManager } from "../sandbox/open-manager.ts";
 import { COLLAPSE_GENERATIONS } from "../snapshot/policy.ts";
-import { chooseVmm } from "../vmm/choose-vmm.ts";
+import { openVmm } from "../vmm/open-vmm.ts";
 import type { Vmm } from "../vmm/vmm.ts";
 
 export const SHARED_DIRECTORY = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
@@ -45,7 +46,7 @@ export interface TestHost {
   stop(): Promise<void>;
 }
 
-/** The shared guest, built if need be, and the VMM of this machine. */
+/** The shared guest, built if need be, and this machine's QEMU. */
 export async function prepareGuestAndVmm(pager: Pager): Promise<{ manifest: GuestManifest; vmm: Vmm }> {
   const signal = AbortSignal.timeout(240_000);
   await mkdir(SHARED_DIRECTORY, { recursive: true, mode: 0o711 });
@@ -55,15 +56,15 @@ export async function prepareGuestAndVmm(pager: Pager): Promise<{ manifest: Gues
     progress: progressFor(process.stderr),
     signal,
   });
-  const vmm = await chooseVmm(
+  const searchPath = process.env["PATH"] ?? "";
+  const machine = await examineMachine({ accelerator: undefined, firecracker: "firecracker", searchPath }, signal);
+  const vmm = await openVmm(
+    "qemu",
+    machine,
     {
       stateDirectory: SHARED_DIRECTORY, // where the TSC frequency of the shared snapshots is remembered
-      vmm: undefined,
-      disks: undefined,
-      accelerator: undefined,
       qemu: TEST_QEMU,
-      firecracker: "firecracker",
-      searchPath: process.env["PATH"] ?? "",
+      searchPath,
       shimPath: SHIM_PATH,
       memoryGuardPath: MEMORY_GUARD_PATH,
       pager,
@@ -109,7 +110,7 @@ export async function startTestHost(
     vmm,
     pager,
     network,
-    disks: await chooseDisks({ disks: undefined, vmm: vmm.kind, log }, AbortSignal.timeout(30_000)),
+    disks: new Qcow2Store(),
     manifest,
     log,
     collapseGenerations: options.collapseGenerations ?? COLLAPSE_GENERATIONS,

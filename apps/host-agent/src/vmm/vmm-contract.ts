@@ -3,7 +3,7 @@
  * agent; the guest is the template `minimal`, which goes on running without either.
  */
 import { createHash } from "node:crypto";
-import { chmod, chown, mkdir, mkdtemp, open, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, copyFile, mkdir, mkdtemp, open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { pino } from "pino";
@@ -15,6 +15,8 @@ import { openPager } from "../pager/open-pager.ts";
 import type { Pager } from "../pager/pager.ts";
 import { encodeHeader } from "../snapshot/header.ts";
 import { wholeMapping } from "../snapshot/mapping.ts";
+import { readRestoredMemory } from "../template/memory-digest.ts";
+import { flipByte } from "../testing/flip-byte.ts";
 import type { Capture, GuestMemory, RestoreSpec, VirtualMachine, Vmm, VmPlacement } from "./vmm.ts";
 
 /** Apart from the users of real slots. */
@@ -33,8 +35,6 @@ export interface VmmTraits {
   deadlineMs: number;
   /** All memory of a paused guest that was captured, as its process has it: the truth that layers are held to. */
   memoryOf: (vm: VirtualMachine, imagePath: string) => Promise<Buffer>;
-  /** Most pages that a restore itself changes, such as the one with the generation id of the machine. */
-  restoreWritesPages: number;
 }
 
 export function describeVmmContract(
@@ -42,7 +42,7 @@ export function describeVmmContract(
   make: (pager: Pager) => Promise<{ vmm: Vmm; manifest: GuestManifest }>,
   traits: VmmTraits,
 ): void {
-  const { disks, memoryMib, bootMs, runMs, memoryOf, restoreWritesPages } = traits;
+  const { disks, memoryMib, bootMs, runMs, memoryOf } = traits;
   const MEMORY_BYTES = memoryMib * 1024 * 1024;
   const SHAPE = { vcpus: 1, memoryMib };
   const signal = (): AbortSignal => AbortSignal.timeout(traits.deadlineMs);
@@ -112,10 +112,10 @@ export function describeVmmContract(
     }
 
     /** What a VM has that was restored from `truth`, or captured from it. */
-    const expectMemory = (found: Buffer, truth: Buffer, pages = restoreWritesPages): void =>
+    const expectMemory = (found: Buffer, truth: Buffer, pages = vmm.restoreWritesPages): void =>
       expect(differingPages(found, truth).length).toBeLessThanOrEqual(pages);
     const expectNothing = ({ dataBytes, zeroBytes }: NonNullable<Capture["layer"]>): void =>
-      expect(dataBytes + zeroBytes).toBeLessThanOrEqual(restoreWritesPages * PAGE_BYTES);
+      expect(dataBytes + zeroBytes).toBeLessThanOrEqual(vmm.restoreWritesPages * PAGE_BYTES);
     const removeDisks = async (): Promise<void> => {
       for (const disk of made.splice(0)) await disks.remove(disk);
     };
@@ -178,6 +178,22 @@ export function describeVmmContract(
       await setTimeout(runMs);
       await Promise.all([a.stop(), b.stop()]);
       expect(await hashOf(image())).toBe(before);
+    });
+
+    it("gives a guest the very bytes of its image, and changes no more than restoring takes", async () => {
+      const read = async (memory: GuestMemory) =>
+        readRestoredMemory((await restore({ memory })).pid, memory.image, signal());
+      const { digest, changedPages } = await read(base());
+      expect(digest).toBe(await hashOf(image()));
+      expect(changedPages).toBeLessThanOrEqual(vmm.restoreWritesPages);
+
+      const flipped = join(root, "flipped");
+      await copyFile(image(), flipped);
+      await flipByte(flipped, MEMORY_BYTES / 2 + 123);
+      const { header } = base().layers;
+      const other = await read({ image: flipped, layers: { header, builds: { base: flipped } } });
+      expect(other.digest).toBe(await hashOf(flipped));
+      expect(other.digest).not.toBe(digest);
     });
 
     it("restores, over many generations, exactly the memory that was captured", async () => {

@@ -63,6 +63,8 @@ export interface RestoreSpec extends VmPlacement {
   memory: GuestMemory;
   /** Device state of the layer that is restored. */
   statePath: string;
+  /** The VMM's build that wrote it, one of `Vmm.builds`; without it, the present one. */
+  build?: string;
   /** What the guest can read at its VMM's metadata address, where it has one (Firecracker's MMDS). */
   metadata?: Readonly<Record<string, string>>;
 }
@@ -99,6 +101,8 @@ export interface VmExit {
 /** Everything needed to find a running VM again after a restart of the agent; JSON. */
 export interface VmRecord {
   vmm: "qemu" | "firecracker";
+  /** The VMM's build that runs it: what it captures is that one's. Absent in records from before: the present one. */
+  build?: string;
   name: string;
   directory: string;
   supervisionDirectory: string;
@@ -169,10 +173,16 @@ export interface Vmm {
    * and under TCG the TSC frequency.
    */
   readonly compatibility: Readonly<Record<string, string>>;
+  /** Builds of the VMM that can restore here, as `compatibility.vmm` names them: the present one, and what was kept of older ones. */
+  readonly builds: ReadonlySet<string>;
+  /** Most pages of the guest's memory that a restore itself changes, before the first instruction. */
+  readonly restoreWritesPages: number;
   /** Starts a machine from a kernel; it runs when this settles. */
   boot(spec: BootSpec, signal: AbortSignal): Promise<VirtualMachine>;
   /** Starts a machine from a state; it is paused when this settles. */
   restore(spec: RestoreSpec, signal: AbortSignal): Promise<VirtualMachine>;
+  /** Lets go of the older builds that are not in `needed`. */
+  forgetBuilds(needed: ReadonlySet<string>): Promise<void>;
   /** Finds a VM again after a restart; undefined when it has ended. */
   adopt(record: VmRecord, signal: AbortSignal): Promise<VirtualMachine | undefined>;
 }

@@ -21,8 +21,6 @@ describe.skipIf(!hasFirecracker())("on KVM", () => {
       runMs: 2_000,
       deadlineMs: 200_000,
       memoryOf: memoryOfFirecracker,
-      // The generation id of the machine, its clock, and what the queues of the restored devices tell: 4 to 6 were seen.
-      restoreWritesPages: 8,
     },
   );
 });

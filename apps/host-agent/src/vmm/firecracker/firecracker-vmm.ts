@@ -14,8 +14,8 @@ import { isBlockDevice } from "../vmm.ts";
 import type { BootSpec, MachineShape, RestoreSpec, VirtualMachine, VmPlacement, Vmm, VmRecord } from "../vmm.ts";
 import { FirecrackerApi, type RateLimiter, type TokenBucket } from "./api.ts";
 import { FirecrackerMachine } from "./firecracker-machine.ts";
+import type { FirecrackerInstallation } from "./installation.ts";
 import { elfKernelPath, unpackKernel } from "./kernel-image.ts";
-import { requireSupported } from "./versions.ts";
 
 /** What Firecracker takes beside the guest's memory. */
 const OVERHEAD_MIB = 128;
@@ -32,11 +32,10 @@ const REFILL_MS = 1_000;
 const DISK_LINK = "disk";
 
 export interface FirecrackerOptions {
-  /** Absolute path of the binary. */
-  program: string;
-  version: string;
-  /** SHA-256 of the binary, hex: a snapshot is loaded by the very same one. */
-  programHash: string;
+  /** What VMs are started with. */
+  installation: FirecrackerInstallation;
+  /** What was kept of earlier ones: a snapshot is loaded by the very binary that made it. */
+  older: readonly FirecrackerInstallation[];
   cpuModel: string;
   /** `uname -r` of the host: its KVM is part of a snapshot. */
   hostKernel: string;
@@ -55,19 +54,38 @@ export class FirecrackerVmm implements Vmm {
   readonly accelerator = "kvm";
   readonly version: string;
   readonly compatibility: Readonly<Record<string, string>>;
+  /** The generation id of the machine, its clock, what the queues of the restored devices tell: 4 to 6 were seen. */
+  readonly restoreWritesPages = 8;
   readonly #options: FirecrackerOptions;
 
-  /** @throws WrennError `unsupported` for a version that is too old */
+  readonly #build: string;
+  /** By build. */
+  readonly #installations: Map<string, FirecrackerInstallation>;
+
   constructor(options: FirecrackerOptions) {
-    requireSupported(options.version);
+    const { installation, older } = options;
     this.#options = options;
-    this.version = options.version;
+    this.version = installation.version;
+    this.#build = nameOf(installation);
+    this.#installations = new Map([installation, ...older].map((one) => [nameOf(one), one]));
     this.compatibility = {
-      vmm: `firecracker ${options.version} ${options.programHash}`,
+      vmm: this.#build,
       machine: BOOT_ARGUMENTS.join(" "),
       cpu: options.cpuModel,
       hostKernel: options.hostKernel,
     };
+  }
+
+  get builds(): ReadonlySet<string> {
+    return new Set(this.#installations.keys());
+  }
+
+  async forgetBuilds(needed: ReadonlySet<string>): Promise<void> {
+    for (const [build, installation] of this.#installations) {
+      if (build === this.#build || needed.has(build)) continue;
+      this.#installations.delete(build);
+      await remove(installation.program, "firecracker.forget");
+    }
   }
 
   async boot(spec: BootSpec, signal: AbortSignal): Promise<VirtualMachine> {
@@ -77,7 +95,7 @@ export class FirecrackerVmm implements Vmm {
       { path: kernelPath, read_only: true },
       { path: spec.initramfsPath, read_only: true },
     ];
-    const record = recordOf(spec, spec.shape, "booted", spec.memoryPath);
+    const record = recordOf(this.#build, spec, spec.shape, "booted", spec.memoryPath);
     return await this.#launch(spec, record, mounts, signal, async (api) => {
       const boot_args = [...BOOT_ARGUMENTS, ...spec.kernelArguments].join(" ");
       await api.bootSource({ kernel_image_path: kernelPath, initrd_path: spec.initramfsPath, boot_args }, signal);
@@ -111,7 +129,8 @@ export class FirecrackerVmm implements Vmm {
   /** One flat memory is mapped from its file, which all its clones share; layers are served by the pager. */
   async restore(spec: RestoreSpec, signal: AbortSignal): Promise<VirtualMachine> {
     const { image, layers } = spec.memory;
-    const record = { ...recordOf(spec, spec.shape, "restored", image), statePath: spec.statePath };
+    const build = spec.build ?? this.#build;
+    const record = { ...recordOf(build, spec, spec.shape, "restored", image), statePath: spec.statePath };
     const isFlat = Object.keys(layers.builds).length === 1;
     const mounts = [{ path: spec.statePath, read_only: true }, ...(isFlat ? [{ path: image, read_only: true }] : [])];
     return await this.#launch(spec, record, mounts, signal, async (api) => {
@@ -159,7 +178,7 @@ export class FirecrackerVmm implements Vmm {
     await symlink(diskPath, join(directory, DISK_LINK));
     const listening = appears(socketPath, signal);
     listening.catch(() => undefined);
-    const spec = this.#shimSpec(placement, record.shape, mounts);
+    const spec = this.#shimSpec(placement, record, mounts);
     const process = await ShimProcess.start(this.#options.shimPath, spec, supervisionDirectory, signal);
     const api = new FirecrackerApi(socketPath);
     try {
@@ -187,9 +206,11 @@ export class FirecrackerVmm implements Vmm {
     return new FirecrackerMachine(record, process, api, this.#options.pager);
   }
 
-  #shimSpec(placement: VmPlacement, shape: MachineShape, mounts: ShimSpec["mounts"]): ShimSpec {
+  #shimSpec(placement: VmPlacement, { build, shape }: VmRecord, mounts: ShimSpec["mounts"]): ShimSpec {
     const { networkNamespace, diskPath } = placement;
-    const { program } = this.#options;
+    const program = this.#installations.get(build ?? this.#build)?.program;
+    if (program === undefined)
+      throw new WrennError("incompatible_snapshot", `Cannot start ${placement.name}: ${build} was not kept`);
     const isDevice = isBlockDevice(diskPath);
     return {
       name: placement.name,
@@ -238,12 +259,15 @@ export class FirecrackerVmm implements Vmm {
 
 export const apiSocketPath = (directory: string): string => join(directory, "api.sock");
 
+const nameOf = ({ version, programHash }: FirecrackerInstallation): string => `firecracker ${version} ${programHash}`;
+
 function recordOf(
+  build: string,
   placement: VmPlacement,
   shape: MachineShape,
   origin: VmRecord["origin"],
   memoryPath: string,
 ): VmRecord {
   const { name, directory, supervisionDirectory, diskPath } = placement;
-  return { vmm: "firecracker", name, directory, supervisionDirectory, diskPath, memoryPath, origin, shape };
+  return { vmm: "firecracker", build, name, directory, supervisionDirectory, diskPath, memoryPath, origin, shape };
 }

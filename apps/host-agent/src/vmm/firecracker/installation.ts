@@ -1,12 +1,14 @@
 /**
  * The Firecracker that is installed, kept by its hash: a snapshot is loaded by the very binary that made it,
- * also after the package was upgraded below a running agent.
+ * also after the package was upgraded, below a running agent or between two.
  */
 import { createHash } from "node:crypto";
-import { chmod, mkdir, readFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { copyFile, remove, rename, run, statIfExists } from "@wrenn/effects";
-import { requireSupported } from "./versions.ts";
+import { copyFile, remove, rename, statIfExists } from "@wrenn/effects";
+import { firecrackerVersionOf, requireSupported } from "@wrenn/virtualization";
+
+const KEPT = /^firecracker-([0-9a-f]{64})$/;
 
 export interface FirecrackerInstallation {
   /** Absolute path of the kept binary. */
@@ -16,18 +18,20 @@ export interface FirecrackerInstallation {
   programHash: string;
 }
 
+const directoryOf = (stateDirectory: string): string => join(stateDirectory, "firecracker");
+
 /** @throws WrennError `unsupported` when its version is too old, or it does not tell one */
 export async function keepInstallation(
   program: string,
   stateDirectory: string,
   signal: AbortSignal,
 ): Promise<FirecrackerInstallation> {
-  const version = await versionOf(program, signal);
+  const version = await firecrackerVersionOf(program, signal);
   requireSupported(version);
   const programHash = createHash("sha256")
     .update(await readFile(program))
     .digest("hex");
-  const directory = join(stateDirectory, "firecracker");
+  const directory = directoryOf(stateDirectory);
   const kept = join(directory, `firecracker-${programHash}`);
   if ((await statIfExists(kept)) === undefined) {
     await mkdir(directory, { recursive: true, mode: 0o711 });
@@ -40,8 +44,24 @@ export async function keepInstallation(
   return { program: kept, version, programHash };
 }
 
-/** `x.y.z`, or `unknown`. */
-export async function versionOf(program: string, signal: AbortSignal): Promise<string> {
-  const { stdout } = await run([program, "--version"], { signal, timeoutMs: 30_000 });
-  return /v(\d+\.\d+\.\d+)/.exec(stdout)?.[1] ?? "unknown";
+/** What was kept before `present`. What an agent that died left half-copied is removed. */
+export async function olderInstallations(
+  stateDirectory: string,
+  present: FirecrackerInstallation,
+  signal: AbortSignal,
+): Promise<FirecrackerInstallation[]> {
+  const directory = directoryOf(stateDirectory);
+  const older: FirecrackerInstallation[] = [];
+  for (const name of await readdir(directory)) {
+    const program = join(directory, name);
+    const programHash = KEPT.exec(name)?.[1];
+    if (programHash === undefined) await remove(program, "firecracker.sweep");
+    else if (programHash !== present.programHash)
+      older.push({
+        program,
+        programHash,
+        version: await firecrackerVersionOf(program, signal).catch(() => "that does not run"),
+      });
+  }
+  return older;
 }

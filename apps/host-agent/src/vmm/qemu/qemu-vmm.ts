@@ -45,14 +45,19 @@ export class QemuVmm implements Vmm {
   readonly version: string;
   readonly accelerator: "kvm" | "tcg";
   readonly compatibility: Readonly<Record<string, string>>;
+  readonly builds: ReadonlySet<string>;
+  readonly restoreWritesPages = 0;
   readonly #options: QemuVmmOptions;
+  readonly #build: string;
 
   constructor(options: QemuVmmOptions) {
     this.#options = options;
     this.version = options.version;
     this.accelerator = options.accelerator;
+    this.#build = `qemu ${options.version}`;
+    this.builds = new Set([this.#build]);
     this.compatibility = {
-      vmm: `qemu ${options.version}`,
+      vmm: this.#build,
       machine: machineIdentity(options),
       cpu: options.cpuModel,
       // Under TCG the guest's clock is the host's TSC at the frequency that it was told at boot.
@@ -66,7 +71,7 @@ export class QemuVmm implements Vmm {
       { path: spec.kernelPath, read_only: true },
       { path: spec.initramfsPath, read_only: true },
     ];
-    const record = recordOf(spec, spec.shape, "booted", spec.memoryPath);
+    const record = recordOf(this.#build, spec, spec.shape, "booted", spec.memoryPath);
     return await this.#launch(
       spec,
       record,
@@ -80,7 +85,7 @@ export class QemuVmm implements Vmm {
 
   async restore(spec: RestoreSpec, signal: AbortSignal): Promise<VirtualMachine> {
     const { image, layers } = spec.memory;
-    const record = { ...recordOf(spec, spec.shape, "restored", image), statePath: spec.statePath };
+    const record = { ...recordOf(this.#build, spec, spec.shape, "restored", image), statePath: spec.statePath };
     const mounts = [
       { path: image, read_only: true },
       { path: this.#options.memoryGuardPath, read_only: true },
@@ -106,6 +111,9 @@ export class QemuVmm implements Vmm {
     };
     return await this.#launch(spec, record, restoreArguments(this.#options, spec), mounts, env, load, signal);
   }
+
+  /** QEMU is a package of many files: only the installed one is there. */
+  async forgetBuilds(): Promise<void> {}
 
   async adopt(record: VmRecord, signal: AbortSignal): Promise<VirtualMachine | undefined> {
     const process = await ShimProcess.attach(record.supervisionDirectory, signal);
@@ -195,11 +203,12 @@ export class QemuVmm implements Vmm {
 }
 
 function recordOf(
+  build: string,
   placement: VmPlacement,
   shape: VmRecord["shape"],
   origin: VmRecord["origin"],
   memoryPath: string,
 ): VmRecord {
   const { name, directory, supervisionDirectory, diskPath } = placement;
-  return { vmm: "qemu", name, directory, supervisionDirectory, diskPath, memoryPath, origin, shape };
+  return { vmm: "qemu", build, name, directory, supervisionDirectory, diskPath, memoryPath, origin, shape };
 }

@@ -9,5 +9,4 @@ describeVmmContract("QEMU", prepareGuestAndVmm, {
   runMs: 700,
   deadlineMs: 60_000,
   memoryOf: memoryOfProcess,
-  restoreWritesPages: 0,
 });

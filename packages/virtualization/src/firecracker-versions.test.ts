@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { defectsOf, requireSupported } from "./versions.ts";
+import { defectsOf, requireSupported } from "./firecracker-versions.ts";
 
 it("refuses versions whose Diff snapshots are wrong, and what is no version", () => {
   for (const version of ["1.15.0", "1.16.1", "1.17.0-dev", "2.0.0"])

@@ -2,6 +2,7 @@
  * The Firecracker versions that are supported, and what we do about their known defects. Sources: the
  * project's CHANGELOG and the issues named. docs/reference/firecracker.md shows this table.
  */
+import { run } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 
 export interface KnownDefect {
@@ -16,6 +17,7 @@ export interface KnownDefect {
 
 /** Diff snapshots of guests with several memory slots were wrong before it. */
 export const OLDEST_SUPPORTED = "1.15.0";
+const VERSION_TIMEOUT_MS = 30_000;
 export const PREFERRED = "1.16.1";
 
 export const KNOWN_DEFECTS: readonly KnownDefect[] = [
@@ -44,6 +46,12 @@ export const KNOWN_DEFECTS: readonly KnownDefect[] = [
     answer: "No balloon is made",
   },
 ];
+
+/** `x.y.z`, or `unknown`. */
+export async function firecrackerVersionOf(program: string, signal: AbortSignal): Promise<string> {
+  const { stdout } = await run([program, "--version"], { signal, timeoutMs: VERSION_TIMEOUT_MS });
+  return /v(\d+\.\d+\.\d+)/.exec(stdout)?.[1] ?? "unknown";
+}
 
 /** False also for what is no version. */
 export const isSupported = (version: string): boolean => compareVersions(version, OLDEST_SUPPORTED) >= 0;
