@@ -64,6 +64,17 @@ it(
   },
 );
 
+it("gives a command a terminal of the size that is asked for", { timeout: BOOT_DEADLINE_MS }, async () => {
+  const script = "test -t 0 && test -t 1 && stty size && read line && echo got $line";
+  const result = await bootAndRun(["sh", "-c", script], {
+    terminal: { rows: 33, columns: 99 },
+    inputText: "hello\n",
+  });
+  expect(result.end).toEqual({ kind: "exit", code: 0 });
+  expect(result.stdout).toContain("33 99");
+  expect(result.stdout).toContain("got hello");
+});
+
 it("refuses a disk that is none, before anything is started", async () => {
   const scratchPath = join(directory, "text");
   await writeFile(scratchPath, "not a disk".repeat(200));

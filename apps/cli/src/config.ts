@@ -5,6 +5,7 @@
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig, withEnvFile } from "@wrenn/config";
+import { ACCELERATORS, DISKS, VMMS } from "@wrenn/virtualization";
 import { Type, type Static } from "typebox";
 
 const definition = defineConfig({
@@ -13,16 +14,15 @@ const definition = defineConfig({
   WRENN_LISTEN: Type.String({ default: "127.0.0.1", description: "Address that the API listens on." }),
   WRENN_API_URL: Type.Optional(Type.String({ description: "Another platform's API." })),
   WRENN_API_KEY: Type.Optional(Type.String({ description: "The key that requests carry." })),
-  WRENN_ACCEL: Type.Optional(Type.Enum(["kvm", "tcg"], { description: "Against the choice of `wrenn doctor`." })),
-  WRENN_VMM: Type.Optional(
-    Type.Enum(["qemu", "firecracker"], { description: "Against the choice of `wrenn doctor`." }),
-  ),
-  WRENN_DISKS: Type.Optional(
-    Type.Enum(["qcow2", "device-mapper"], { description: "Against the choice of `wrenn doctor`." }),
-  ),
+  WRENN_ACCEL: Type.Optional(Type.Enum([...ACCELERATORS], { description: "Against the choice of `wrenn doctor`." })),
+  WRENN_VMM: Type.Optional(Type.Enum([...VMMS], { description: "Against the choice of `wrenn doctor`." })),
+  WRENN_DISKS: Type.Optional(Type.Enum([...DISKS], { description: "Against the choice of `wrenn doctor`." })),
   WRENN_FIRECRACKER: Type.String({ default: "firecracker", description: "The Firecracker to run." }),
   WRENN_QEMU: Type.String({ default: "qemu-system-x86_64", description: "The QEMU to run." }),
   WRENN_DNS: Type.Optional(Type.String({ description: "Resolvers for the guests." })),
+  WRENN_UID_FIRST: Type.Integer({ default: 2_000_000, description: "User id of slot 0's VMM." }),
+  WRENN_SLOT_FIRST: Type.Integer({ default: 1, description: "First network slot." }),
+  WRENN_SLOT_COUNT: Type.Integer({ default: 4096, description: "How many slots there may be." }),
   WRENN_LOG_LEVEL: Type.Enum(["debug", "info", "warn", "error"], { default: "info" }),
   WRENN_TEST_GUEST_DIR: Type.String({ default: "/var/lib/wrenn-test", description: "What tests share." }),
   HOME: Type.String({ default: "/root", description: "The user's home." }),

@@ -4,7 +4,7 @@ import type { Check, Finding } from "./finding.ts";
 import { checkControlGroups, checkKvm, checkNamespaces, checkTun } from "./kernel.ts";
 import { checkDisk, checkMemory, checkRoot, checkStateDirectory, checkSystem } from "./machine.ts";
 import { checkIproute, checkNftables, checkPort, checkResolvers } from "./network.ts";
-import { PRODUCTION_CHECKS } from "./production.ts";
+import { PRODUCTION_CHECKS } from "./production/index.ts";
 import { checkBinaries, checkPackages, checkQemu } from "./software.ts";
 import { checkVirtualMachines } from "./virtual-machines.ts";
 
