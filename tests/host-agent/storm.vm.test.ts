@@ -189,7 +189,7 @@ async function settled(platform: Platform): Promise<Row[]> {
   throw new Error(`it did not settle: ${last}`);
 }
 
-/** A running one answers, a paused one resumes and answers; a failed one says why. */
+/** A running one answers, a paused one resumes and answers; a failed one says why, also when it never ran and is gone since. */
 async function useOrFail(platform: Platform, id: string, status: string): Promise<void> {
   const path = `/v1/sandboxes/${id}`;
   if (status === "paused") await platform.request("POST", `${path}/resume`);
@@ -198,5 +198,6 @@ async function useOrFail(platform: Platform, id: string, status: string): Promis
     if (body?.stdout === "usable\n") return;
   }
   const { body } = await platform.request("GET", path);
-  if (body?.status !== "failed" || !body.reason) throw new Error(`${id} was ${status}, and is ${JSON.stringify(body)}`);
+  const hasFailed = body?.status === "failed" || (status === "failed" && body?.status === "gone");
+  if (!hasFailed || !body.reason) throw new Error(`${id} was ${status}, and is ${JSON.stringify(body)}`);
 }
