@@ -78,11 +78,9 @@ export async function checkRestore(
   cleanup.defer(async () => void (await vm.stop()));
   const found = await stages.time("check-memory", () => readRestoredMemory(vm.pid, memory.image, signal));
   if (found.digest !== digest) throw broken(layer, "its memory comes back as another one");
-  if (found.changedPages > vmm.restoreWritesPages)
-    throw broken(
-      layer,
-      `its VMM changed ${found.changedPages} pages of the guest's, at most ${vmm.restoreWritesPages} are its own`,
-    );
+  const most = vmm.restoreWritesPages(shape);
+  if (found.changedPages > most)
+    throw broken(layer, `its VMM changed ${found.changedPages} pages of the guest's, at most ${most} are its own`);
   const agent = new GuestAgent(slot.hostAddress, "");
   cleanup.defer(() => agent.close());
   await stages.time("check-answer", async () => {

@@ -112,10 +112,10 @@ export function describeVmmContract(
     }
 
     /** What a VM has that was restored from `truth`, or captured from it. */
-    const expectMemory = (found: Buffer, truth: Buffer, pages = vmm.restoreWritesPages): void =>
+    const expectMemory = (found: Buffer, truth: Buffer, pages = vmm.restoreWritesPages(SHAPE)): void =>
       expect(differingPages(found, truth).length).toBeLessThanOrEqual(pages);
     const expectNothing = ({ dataBytes, zeroBytes }: NonNullable<Capture["layer"]>): void =>
-      expect(dataBytes + zeroBytes).toBeLessThanOrEqual(vmm.restoreWritesPages * PAGE_BYTES);
+      expect(dataBytes + zeroBytes).toBeLessThanOrEqual(vmm.restoreWritesPages(SHAPE) * PAGE_BYTES);
     const removeDisks = async (): Promise<void> => {
       for (const disk of made.splice(0)) await disks.remove(disk);
     };
@@ -185,7 +185,7 @@ export function describeVmmContract(
         readRestoredMemory((await restore({ memory })).pid, memory.image, signal());
       const { digest, changedPages } = await read(base());
       expect(digest).toBe(await hashOf(image()));
-      expect(changedPages).toBeLessThanOrEqual(vmm.restoreWritesPages);
+      expect(changedPages).toBeLessThanOrEqual(vmm.restoreWritesPages(SHAPE));
 
       const flipped = join(root, "flipped");
       await copyFile(image(), flipped);

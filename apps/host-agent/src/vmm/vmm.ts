@@ -176,7 +176,7 @@ export interface Vmm {
   /** Builds of the VMM that can restore here, as `compatibility.vmm` names them: the present one, and what was kept of older ones. */
   readonly builds: ReadonlySet<string>;
   /** Most pages of the guest's memory that a restore itself changes, before the first instruction. */
-  readonly restoreWritesPages: number;
+  restoreWritesPages(shape: MachineShape): number;
   /** Starts a machine from a kernel; it runs when this settles. */
   boot(spec: BootSpec, signal: AbortSignal): Promise<VirtualMachine>;
   /** Starts a machine from a state; it is paused when this settles. */

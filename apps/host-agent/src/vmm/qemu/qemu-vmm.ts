@@ -46,7 +46,6 @@ export class QemuVmm implements Vmm {
   readonly accelerator: "kvm" | "tcg";
   readonly compatibility: Readonly<Record<string, string>>;
   readonly builds: ReadonlySet<string>;
-  readonly restoreWritesPages = 0;
   readonly #options: QemuVmmOptions;
   readonly #build: string;
 
@@ -110,6 +109,11 @@ export class QemuVmm implements Vmm {
       }
     };
     return await this.#launch(spec, record, restoreArguments(this.#options, spec), mounts, env, load, signal);
+  }
+
+  /** QEMU none; KVM the wall clock, and for each vCPU what was stolen of its time (Documentation/virt/kvm/x86/msr.rst). */
+  restoreWritesPages({ vcpus }: MachineShape): number {
+    return this.accelerator === "kvm" ? 1 + vcpus : 0;
   }
 
   /** QEMU is a package of many files: only the installed one is there. */
