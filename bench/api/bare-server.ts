@@ -12,16 +12,23 @@ const [connectionString, teamId] = process.argv.slice(2);
 const database = new pg.Pool({ connectionString, max: 20 });
 await database.query("create table if not exists bare_sandboxes (id text primary key, body jsonb not null)");
 
+/** What the API tells of a sandbox, so that answers have the same size. */
+const COLUMNS = `id, state as status, template_name as template, vcpus, memory_mib as memory_mb, disk_mib as disk_mb,
+  idle_timeout_sec as timeout_sec, on_timeout, metadata, created_at, started_at, last_active_at,
+  updated_at as last_updated, health`;
+/** Prepared statements, as the control plane's own. */
+const GET = { name: "get", text: `select ${COLUMNS} from sandboxes where id = $1 and team_id = $2` };
+const LIST = {
+  name: "list",
+  text: `select ${COLUMNS} from sandboxes where team_id = $1 and state <> 'gone' order by created_at desc, id limit $2`,
+};
+
 const app = fastify();
-const getOne = async (id: string) =>
-  (await database.query("select * from sandboxes where id = $1 and team_id = $2", [id, teamId])).rows[0];
+const getOne = async (id: string) => (await database.query({ ...GET, values: [id, teamId] })).rows[0];
 
 app.get<{ Params: { id: string } }>("/sandboxes/:id", async ({ params }) => await getOne(params.id));
 
-app.get("/sandboxes", async () => {
-  const text = "select * from sandboxes where team_id = $1 and state <> 'gone' order by created_at desc, id limit $2";
-  return (await database.query(text, [teamId, 20])).rows;
-});
+app.get("/sandboxes", async () => (await database.query({ ...LIST, values: [teamId, 20] })).rows);
 
 let made = 0;
 app.post("/sandboxes", async ({ body }, reply) => {

@@ -1,1 +1,1 @@
-export { currentTraceparent, span, startTracing, stopTracing, type SpanOptions } from "./tracing.ts";
+export { currentTraceparent, isTracing, span, startTracing, stopTracing, type SpanOptions } from "./tracing.ts";

@@ -39,6 +39,11 @@ export async function stopTracing(): Promise<void> {
   await last?.flush();
 }
 
+/** Whether spans are recorded at all. */
+export function isTracing(): boolean {
+  return exporter !== undefined;
+}
+
 /** The header for calls to other processes; undefined when nothing is recorded. */
 export function currentTraceparent(): string | undefined {
   const context = storage.getStore();

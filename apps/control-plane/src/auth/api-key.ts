@@ -2,7 +2,7 @@
  * API keys: `wrn_` and 32 hex digits (128 random bits), of which only the SHA-256 is stored. The same
  * secret is accepted with the prefix `e2b_`, which is what the E2B SDKs insist on.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 
 const SHAPE = /^(?:wrn|e2b)_([0-9a-f]{32})$/;
 /** Characters of a key that are kept readable, to tell keys apart. */
@@ -27,5 +27,5 @@ export function hashApiKey(key: string): Buffer | undefined {
 }
 
 function hashOf(secret: string): Buffer {
-  return createHash("sha256").update(`wrn_${secret}`).digest();
+  return hash("sha256", `wrn_${secret}`, "buffer");
 }

@@ -2,12 +2,14 @@
  * The connection pool. Timestamps are RFC 3339 strings in UTC with microseconds, for a JavaScript Date
  * would cut them to milliseconds and pages would skip rows.
  */
-import { Kysely, PostgresDialect, sql } from "kysely";
+import { sql, type Kysely } from "kysely";
 import pg from "pg";
 import { WrennError } from "@wrenn/errors";
 import { fromDatabase } from "./errors.ts";
+import { PooledDatabase } from "./prepared.ts";
 import type { Tables } from "./tables.ts";
 
+/** The database, or a transaction on it. */
 export type Database = Kysely<Tables>;
 
 const OLDEST_VERSION = 150_000;
@@ -34,7 +36,7 @@ export async function connectDatabase({ url, poolSize = 20, onIdleError }: Conne
   pool.on("error", onIdleError);
   // one that breaks while it is used tells its query as well; without a listener it would end the process
   pool.on("connect", (client) => client.on("error", () => undefined));
-  const database = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  const database = new PooledDatabase(pool);
   try {
     const { rows } = await sql<{
       version: number;

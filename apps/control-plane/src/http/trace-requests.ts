@@ -1,10 +1,14 @@
 /** Makes every request a span, in which its handlers run; one of the client's own trace when it has one. */
 import type { FastifyInstance } from "fastify";
 import { WrennError } from "@wrenn/errors";
-import { span } from "@wrenn/tracing";
+import { isTracing, span } from "@wrenn/tracing";
 
 export function traceRequests(app: FastifyInstance): void {
   app.addHook("onRequest", (request, reply, done) => {
+    if (!isTracing()) {
+      done();
+      return;
+    }
     const { traceparent } = request.headers;
     const route = request.routeOptions.url ?? "unknown";
     const attributes = { "http.request.method": request.method, "http.route": route, "wrenn.request_id": request.id };

@@ -4,7 +4,7 @@
  * is allowed.
  */
 import type { FastifySchemaCompiler } from "fastify";
-import type { TSchema } from "typebox";
+import type { TObject, TSchema } from "typebox";
 import { Compile } from "typebox/compile";
 import type { TLocalizedValidationError } from "typebox/error";
 import { Value } from "typebox/value";
@@ -35,7 +35,10 @@ export function compileValidation<T extends TSchema>(
   options: { what: string; convert: boolean },
 ): (value: unknown) => unknown {
   const check = Compile(schema);
+  const isAsGiven = isOfTexts(schema);
   return (value) => {
+    // almost every path: nothing to convert, nothing to fill in
+    if (isAsGiven && check.Check(value)) return value;
     const given = options.convert ? Value.Convert(schema, value) : value;
     // every field may have a default: no body is an empty one
     const complete = Value.Default(schema, given ?? {});
@@ -43,6 +46,14 @@ export function compileValidation<T extends TSchema>(
     const [first] = check.Errors(complete);
     throw invalid(first, complete, options.what);
   };
+}
+
+/** An object of texts without defaults. */
+function isOfTexts(schema: TSchema): boolean {
+  const { type, properties = {}, default: whole } = schema as Partial<TObject> & { default?: unknown };
+  const parts = Object.values(properties) as { type?: unknown; default?: unknown }[];
+  if (type !== "object" || parts.length === 0 || whole !== undefined) return false;
+  return parts.every((part) => part.type === "string" && part.default === undefined);
 }
 
 function invalid(error: TLocalizedValidationError | undefined, value: unknown, what: string): WrennError {

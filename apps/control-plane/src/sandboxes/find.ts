@@ -6,12 +6,21 @@ import { callerOf } from "../auth/authenticate.ts";
 import type { SandboxRow } from "../database/tables.ts";
 import { wrongState } from "./lifecycle.ts";
 import type { SandboxStore } from "./sandbox-store.ts";
+import type { ViewedRow } from "./view.ts";
 
 /** @throws WrennError `not_found`, also for a sandbox of another team. */
 export async function findSandbox(sandboxes: SandboxStore, request: FastifyRequest): Promise<SandboxRow> {
   const { id } = request.params as SandboxParams;
-  const row = await sandboxes.find(callerOf(request).teamId, id);
-  if (row !== undefined) return row;
+  return (await sandboxes.find(callerOf(request).teamId, id)) ?? unknownSandbox(id);
+}
+
+/** The same, to be shown. */
+export async function findViewed(sandboxes: SandboxStore, request: FastifyRequest): Promise<ViewedRow> {
+  const { id } = request.params as SandboxParams;
+  return (await sandboxes.findViewed(callerOf(request).teamId, id)) ?? unknownSandbox(id);
+}
+
+function unknownSandbox(id: string): never {
   throw new WrennError("not_found", `Cannot find sandbox ${id}`, {
     hint: "GET /v1/sandboxes lists those of your team",
   });

@@ -22,7 +22,7 @@ import { cutPage, decodeCursor } from "../http/cursor.ts";
 import { onceOnly, type Found } from "../idempotency/once-only.ts";
 import type { Services } from "../services.ts";
 import { unknownTemplate } from "../templates/unknown-template.ts";
-import { findSandbox, requireRunning } from "./find.ts";
+import { findSandbox, findViewed, requireRunning } from "./find.ts";
 import { checkEnvs, checkResources, withLockedResources } from "./limits.ts";
 import type { SandboxStore } from "./sandbox-store.ts";
 import type { SandboxState } from "./state.ts";
@@ -75,7 +75,7 @@ export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = 
   );
 
   app.get("/sandboxes/:id", { schema: { params: SandboxParams, response: { 200: Sandbox } } }, async (request) => {
-    return viewOf(await findSandbox(sandboxes, request));
+    return viewOf(await findViewed(sandboxes, request));
   });
 
   app.delete("/sandboxes/:id", { schema: { params: SandboxParams } }, async (request, reply) => {

@@ -6,9 +6,11 @@ import { sql } from "kysely";
 import type { SandboxHealth } from "@wrenn/api-schema";
 import type { Database } from "../database/connect.ts";
 import { fromDatabase } from "../database/errors.ts";
+import { prepare, type Prepared } from "../database/prepared.ts";
 import type { NewSandboxRow, SandboxRow } from "../database/tables.ts";
 import type { Cursor } from "../http/cursor.ts";
 import { sourcesOf, type SandboxState } from "./state.ts";
+import { VIEWED_COLUMNS, type ViewedRow } from "./view.ts";
 
 /** What must still be so for a change to happen, beside that the state allows it. */
 export interface Expectation {
@@ -28,11 +30,43 @@ export interface Change {
   resumable?: boolean;
 }
 
+/** Every column. */
+const COLUMNS = [
+  ...VIEWED_COLUMNS,
+  "team_id",
+  "host_id",
+  "template_build_id",
+  "forked_from",
+  "incarnation",
+  "resumable",
+  "stored_bytes",
+  "access_token",
+  "created_by_key",
+  "ended_at",
+] as const satisfies (keyof SandboxRow)[];
+
+export interface PageOptions {
+  limit: number;
+  after?: Cursor;
+  states?: readonly SandboxState[];
+  template?: string;
+  /** Labels that must all be there. */
+  metadata?: Readonly<Record<string, string>>;
+}
+
 export class SandboxStore {
   readonly #database: Database;
+  readonly #find: Prepared<[teamId: string, id: string], SandboxRow>;
+  readonly #findViewed: Prepared<[teamId: string, id: string], ViewedRow>;
+  readonly #firstPage: Prepared<[teamId: string, limit: number], ViewedRow>;
 
   constructor(database: Database) {
     this.#database = database;
+    const one = (teamId: string, id: string) =>
+      database.selectFrom("sandboxes").where("id", "=", id).where("team_id", "=", teamId);
+    this.#find = prepare(database, "sandbox", (teamId, id) => one(teamId, id).select(COLUMNS));
+    this.#findViewed = prepare(database, "viewed_sandbox", (teamId, id) => one(teamId, id).select(VIEWED_COLUMNS));
+    this.#firstPage = prepare(database, "viewed_sandboxes", (teamId, limit) => this.#page(teamId, { limit }));
   }
 
   async insert(row: NewSandboxRow): Promise<SandboxRow> {
@@ -46,13 +80,12 @@ export class SandboxStore {
 
   /** The sandbox `id` of team `teamId`, in any state. */
   async find(teamId: string, id: string): Promise<SandboxRow | undefined> {
-    return await this.#database
-      .selectFrom("sandboxes")
-      .selectAll()
-      .where("id", "=", id)
-      .where("team_id", "=", teamId)
-      .executeTakeFirst()
-      .catch(rethrow);
+    return (await this.#find(teamId, id).catch(rethrow))[0];
+  }
+
+  /** The same, with no more than what clients see of it. */
+  async findViewed(teamId: string, id: string): Promise<ViewedRow | undefined> {
+    return (await this.#findViewed(teamId, id).catch(rethrow))[0];
   }
 
   /** The sandbox `id` of whichever team, and its age by the database's clock; for the platform's own work. */
@@ -70,21 +103,17 @@ export class SandboxStore {
   }
 
   /** One page, newest first. */
-  async page(
-    teamId: string,
-    options: {
-      limit: number;
-      after?: Cursor;
-      states?: readonly SandboxState[];
-      template?: string;
-      /** Labels that must all be there. */
-      metadata?: Readonly<Record<string, string>>;
-    },
-  ): Promise<SandboxRow[]> {
-    const { limit, after, states, template, metadata } = options;
-    return await this.#database
+  async page(teamId: string, options: PageOptions): Promise<ViewedRow[]> {
+    const { limit, ...others } = options;
+    const isFirst = Object.keys(others).length === 0;
+    const rows = isFirst ? this.#firstPage(teamId, limit) : this.#page(teamId, options).execute();
+    return await rows.catch(rethrow);
+  }
+
+  #page(teamId: string, { limit, after, states, template, metadata }: PageOptions) {
+    return this.#database
       .selectFrom("sandboxes")
-      .selectAll()
+      .select(VIEWED_COLUMNS)
       .where("team_id", "=", teamId)
       .$if(states === undefined, (query) => query.where("state", "<>", "gone"))
       .$if(states !== undefined, (query) => query.where("state", "in", states ?? []))
@@ -93,9 +122,7 @@ export class SandboxStore {
       .$if(after !== undefined, (query) => query.where(afterCursor(after as Cursor)))
       .orderBy("created_at", "desc")
       .orderBy("id")
-      .limit(limit)
-      .execute()
-      .catch(rethrow);
+      .limit(limit);
   }
 
   /** Every sandbox of a host that is not gone, with their ages by the database's clock. */

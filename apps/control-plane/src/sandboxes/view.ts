@@ -2,7 +2,29 @@
 import type { Sandbox } from "@wrenn/api-schema";
 import type { SandboxRow } from "../database/tables.ts";
 
-export function viewOf(row: SandboxRow): Sandbox {
+/** The columns that clients see something of. */
+export const VIEWED_COLUMNS = [
+  "id",
+  "state",
+  "template_name",
+  "vcpus",
+  "memory_mib",
+  "disk_mib",
+  "idle_timeout_sec",
+  "max_lifetime_sec",
+  "end_at",
+  "on_timeout",
+  "metadata",
+  "created_at",
+  "started_at",
+  "last_active_at",
+  "updated_at",
+  "reason",
+  "health",
+] as const satisfies (keyof SandboxRow)[];
+export type ViewedRow = Pick<SandboxRow, (typeof VIEWED_COLUMNS)[number]>;
+
+export function viewOf(row: ViewedRow): Sandbox {
   return {
     id: row.id,
     status: row.state,
