@@ -1,6 +1,8 @@
 import { access, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
+import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { EXCHANGE_MOUNT } from "./paths.ts";
 import { bootAndRun } from "./testing/boot.ts";
@@ -66,14 +68,21 @@ it(
 
 it("gives a command a terminal of the size that is asked for", { timeout: BOOT_DEADLINE_MS }, async () => {
   const script = "test -t 0 && test -t 1 && stty size && read line && echo got $line";
-  const result = await bootAndRun(["sh", "-c", script], {
-    terminal: { rows: 33, columns: 99 },
-    inputText: "hello\n",
-  });
+  const input = Readable.from(typed("hello\n"));
+  const result = await bootAndRun(["sh", "-c", script], { terminal: { rows: 33, columns: 99 }, input });
+  input.destroy();
   expect(result.end).toEqual({ kind: "exit", code: 0 });
   expect(result.stdout).toContain("33 99");
   expect(result.stdout).toContain("got hello");
 });
+
+/** Again and again: nobody reads a terminal that no command has opened yet. */
+async function* typed(line: string): AsyncGenerator<Buffer> {
+  for (;;) {
+    yield Buffer.from(line);
+    await setTimeout(500);
+  }
+}
 
 it("refuses a disk that is none, before anything is started", async () => {
   const scratchPath = join(directory, "text");
@@ -84,7 +93,7 @@ it("refuses a disk that is none, before anything is started", async () => {
 it("ends at once when it is canceled", { timeout: BOOT_DEADLINE_MS }, async () => {
   const controller = new AbortController();
   const running = bootAndRun(["sleep", "1000"], { signal: controller.signal });
-  setTimeout(() => controller.abort(new Error("canceled by the test")), 500);
+  void setTimeout(500).then(() => controller.abort(new Error("canceled by the test")));
   await expect(running).rejects.toThrow("canceled by the test");
 });
 
