@@ -1,6 +1,6 @@
 /** Faults at every step of making and taking down a slot, in a process of its own that may die of them. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -93,6 +93,23 @@ describe("taking a slot down", () => {
     await sweep();
   });
 
+  it("asks again when a connection ends while all are being forgotten", async () => {
+    const programs = join(stateDirectory, "programs");
+    mkdirSync(programs);
+    const conntrack = `#!/bin/sh
+if mkdir "$0.asked" 2>/dev/null; then
+  echo "conntrack v1.4.7 (conntrack-tools): Operation failed: such conntrack doesn't exist" >&2
+  exit 1
+fi
+exec /usr/sbin/conntrack "$@"
+`;
+    writeFileSync(join(programs, "conntrack"), conntrack, { mode: 0o755 });
+    const { stdout, stderr } = runPool("", "release", { PATH: `${programs}:${process.env["PATH"]}` });
+    expect({ stdout, stderr }).toEqual({ stdout: "acquired released closed", stderr: "" });
+    expect(existsSync(join(programs, "conntrack.asked"))).toBe(true);
+    await sweep();
+  });
+
   it("reports every step that failed", () => {
     const { stderr } = runPool("network.undo.links=error:EIO,network.undo.connections=error:EPERM", "release");
     expect(stderr).toMatch(/EIO: failpoint network.undo.links; EPERM: failpoint network.undo.connections/);
@@ -100,10 +117,11 @@ describe("taking a slot down", () => {
   });
 });
 
-function runPool(failpoints: string, ...what: string[]) {
-  return spawnSync(process.execPath, [PROGRAM, stateDirectory, UPLINK, String(FIRST_INDEX), ...what], {
+function runPool(failpoints: string, what?: "release", env: NodeJS.ProcessEnv = {}) {
+  const argv = [PROGRAM, stateDirectory, UPLINK, String(FIRST_INDEX), ...(what === undefined ? [] : [what])];
+  return spawnSync(process.execPath, argv, {
     encoding: "utf8",
-    env: { ...process.env, WRENN_FAILPOINTS: failpoints },
+    env: { ...process.env, ...env, WRENN_FAILPOINTS: failpoints },
     timeout: 30_000,
   });
 }

@@ -25,6 +25,9 @@ import { inside, loadRules } from "./nft.ts";
 import { contains, type Route } from "./routes.ts";
 import type { SlotRecords } from "./slot-records.ts";
 
+/** Each deletes all connections up to one that ended meanwhile. */
+const FORGET_ATTEMPTS = 20;
+
 /** What a slot is made with. */
 export interface SlotContext {
   records: SlotRecords;
@@ -197,11 +200,20 @@ async function flushConnections({ peerAddress, hostAddress }: SlotPlan): Promise
   await Promise.all([forgetConnections("--orig-src", peerAddress), forgetConnections("--orig-dst", hostAddress)]);
 }
 
+/**
+ * conntrack(8) lists, then deletes one by one, and gives up at the first that has ended by itself in between: the others
+ * are still there, so it is asked again.
+ */
 async function forgetConnections(direction: string, address: string): Promise<void> {
-  try {
-    await run(["conntrack", "--delete", direction, address]);
-  } catch (error) {
-    // status 1 also says that there was nothing to delete
-    if (!(error instanceof WrennError) || !error.message.includes("0 flow entries have been deleted")) throw error;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await run(["conntrack", "--delete", direction, address]);
+      return;
+    } catch (error) {
+      const message = error instanceof WrennError ? error.message : "";
+      // status 1 also says that there was nothing to delete
+      if (message.includes("0 flow entries have been deleted")) return;
+      if (!message.includes("such conntrack doesn't exist") || attempt === FORGET_ATTEMPTS) throw error;
+    }
   }
 }
