@@ -41,7 +41,7 @@ const SWITCH = /\?(\w+)=true\b/g;
 /** Fields that are no words of English. */
 const FIELD = new RegExp(`\\b(?:${FIELDS})\\b(?<=_\\w+)`, "g");
 const FIELD_OF_REQUEST = new RegExp(`\\b(${FIELDS})((?:\\.[^\\s:]+)?) in the (?:body|query)`, "g");
-const FIELD_REFERENCE = "docs/reference/api.md describes every field";
+const FIELD_REFERENCE = "The reference at /docs describes every field";
 
 /** A hint of the API. */
 export function hintForCommandLine(hint: string): string {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { CreateSandboxRequest, ListSandboxesQuery } from "@wrenn/api-schema";
+import { CreateSandboxRequest, ListSandboxesQuery, SignUpRequest } from "@wrenn/api-schema";
 import { compileValidation } from "./validation.ts";
 
 const body = compileValidation(CreateSandboxRequest, { what: "the body", convert: false });
@@ -30,6 +30,14 @@ describe("compileValidation()", () => {
     expect(() => body(value)).toThrow(
       expect.objectContaining({ code: "invalid_request", message: expect.stringContaining(message) }),
     );
+  });
+
+  it("repeats no secret", () => {
+    const signUp = compileValidation(SignUpRequest, { what: "the body", convert: false });
+    expect(() => signUp({ email: "ada@example.org", password: "hunter2" })).toThrow(
+      "Cannot use password in the body: it must not have fewer than 8 characters",
+    );
+    expect(() => signUp({ email: "ada@example.org", password: "hunter2" })).not.toThrow("hunter2");
   });
 
   it("accepts lists of statuses and refuses other words in them", () => {

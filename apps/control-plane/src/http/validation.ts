@@ -17,6 +17,9 @@ const WHERE: Readonly<Record<string, string>> = {
   headers: "the headers",
 };
 
+/** Fields whose values are repeated nowhere: answers are shown on screens, and kept in logs. */
+const SECRET = /password|secret|token|envs/;
+
 /** For Fastify's `setValidatorCompiler`. */
 export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = "body" }) => {
   const validate = compileValidation(schema, { what: WHERE[httpPart] ?? httpPart, convert: httpPart !== "body" });
@@ -65,7 +68,7 @@ function invalid(error: TLocalizedValidationError | undefined, value: unknown, w
   const subject = field === "" ? what : `${field} in ${what}`;
   const shown = isProperty || field === "" ? "" : valueAt(value, error.instancePath);
   return new WrennError("invalid_request", `Cannot use ${subject}: ${reason}${shown}`, {
-    hint: "docs/reference/api.md describes every field",
+    hint: "The reference at /docs describes every field",
   });
 }
 
@@ -77,7 +80,7 @@ function invalidName(error: TLocalizedValidationError, what: string): WrennError
     "invalid_request",
     `Cannot use the name ${JSON.stringify(name)} of ${field} in ${what}: it ${error.message}`,
     {
-      hint: "docs/reference/api.md describes every field",
+      hint: "The reference at /docs describes every field",
     },
   );
 }
@@ -93,8 +96,9 @@ function allowed(error: TLocalizedValidationError): string {
   }
 }
 
-/** The offending value, if it is short enough to be shown. */
+/** The offending value, if it is short enough to be shown, and no secret. */
 function valueAt(value: unknown, path: string): string {
+  if (SECRET.test(path)) return "";
   let found = value;
   for (const key of path.slice(1).split("/")) {
     if (typeof found !== "object" || found === null || !Object.hasOwn(found, key)) return "";
