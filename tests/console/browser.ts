@@ -16,6 +16,8 @@ export interface Browser {
   outside: string[];
   /** Errors of the page's scripts, and what its content security policy refused. */
   problems: string[];
+  /** Whether somebody wants to see what it looks like. */
+  shoots: boolean;
   shoot(name: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -42,6 +44,7 @@ export async function openBrowser(origin: string): Promise<Browser> {
     page,
     outside,
     problems,
+    shoots: SCREENSHOTS !== undefined,
     async shoot(name) {
       if (SCREENSHOTS === undefined) return;
       await mkdir(SCREENSHOTS, { recursive: true });

@@ -182,8 +182,17 @@ const LIFE: Record<string, () => Promise<void>> = {
     await page.getByRole("cell", { name: "hostname", exact: true }).waitFor(); // still in /etc
   },
 
-  "shows what it uses": async () => {
+  "shows what it uses, and what to do when an upgrade took the file of that away": async () => {
+    const file = /\/assets\/metrics-[^/]+\.js$/;
+    await page.route(file, async (route) => await route.fulfill({ status: 404 }));
     await openTab("Metrics");
+    await page.getByText("Cannot load this part of the console").waitFor();
+    expect(await audit(browser, "part-missing")).toEqual([]);
+    await openTab("Run"); // the rest goes on
+    await page.getByText("Ended with 3").waitFor();
+    await openTab("Metrics");
+    await page.unroute(file);
+    await button("Reload the page").click();
     await page
       .getByText(/^\d+ of \d+ MiB$/)
       .first()

@@ -4,6 +4,8 @@ import "uplot/dist/uPlot.min.css";
 import type { SandboxMetrics } from "@wrenn/sdk";
 
 const HEIGHT_PX = 160;
+/** The time that is shown at least, from the first sample on. */
+const LEAST_SEC = 60;
 
 /** A share of 100 % over time, and its latest value in words. */
 export function Chart({
@@ -49,19 +51,28 @@ export function Chart({
 }
 
 function draw(element: HTMLElement): uPlot {
-  const colors = getComputedStyle(element);
-  const axis = { stroke: colors.color, grid: { stroke: "#8883" }, ticks: { show: false }, font: "12px system-ui" };
+  // asked for at each drawing: light and dark may change in between
+  const stroke = () => getComputedStyle(element).color;
+  const axis = { stroke, grid: { stroke: "#8883" }, ticks: { show: false }, font: "12px system-ui" };
   return new uPlot(
     {
       width: element.clientWidth,
       height: HEIGHT_PX,
       legend: { show: false },
       cursor: { show: false },
-      scales: { y: { range: [0, 100] } },
+      scales: { x: { range: spanOf }, y: { range: [0, 100] } },
       axes: [axis, { ...axis, size: 50, values: (_, values) => values.map((value) => `${value} %`) }],
-      series: [{}, { stroke: "#3b82f6", fill: "#3b82f633", width: 2, points: { show: false } }],
+      series: [
+        {},
+        { stroke: "#3b82f6", fill: "#3b82f633", width: 2, points: { show: ({ data }) => data[0].length === 1 } },
+      ],
     },
     [[], []],
     element,
   );
+}
+
+/** Without samples both are null. */
+function spanOf(_: uPlot, from: number, to: number): [number, number] {
+  return Number.isFinite(to) ? [Math.min(from, to - LEAST_SEC), to] : [from, to];
 }

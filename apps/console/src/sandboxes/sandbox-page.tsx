@@ -1,5 +1,6 @@
-import { lazy, Suspense, useEffect, useState } from "react";
+import { Suspense, useEffect, useState } from "react";
 import type { SandboxData, Wrenn } from "@wrenn/sdk";
+import { Boundary, loadedLater } from "../boundary.tsx";
 import { Commands } from "../commands/commands.tsx";
 import { Empty, Loading } from "../empty.tsx";
 import { EventLog } from "../events/event-log.tsx";
@@ -12,8 +13,8 @@ import { Actions } from "./actions.tsx";
 import { Status } from "./status.tsx";
 
 // the terminal and the charts are half of the console's bytes
-const Terminal = lazy(async () => await import("../terminal/terminal.tsx"));
-const Metrics = lazy(async () => await import("../metrics/metrics.tsx"));
+const Terminal = loadedLater(async () => await import("../terminal/terminal.tsx"));
+const Metrics = loadedLater(async () => await import("../metrics/metrics.tsx"));
 
 const TABS = {
   terminal: "Terminal",
@@ -61,9 +62,11 @@ export function SandboxPage(place: Place) {
           </a>
         ))}
       </nav>
-      <Suspense fallback={<Loading />}>
-        <Part {...place} sandbox={sandbox} />
-      </Suspense>
+      <Boundary key={tab}>
+        <Suspense fallback={<Loading />}>
+          <Part {...place} sandbox={sandbox} />
+        </Suspense>
+      </Boundary>
     </section>
   );
 }
