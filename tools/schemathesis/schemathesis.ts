@@ -11,6 +11,8 @@ import { WrennError } from "@wrenn/errors";
 const VERSION = "4.32.5";
 const CACHE = join(import.meta.dirname, "../../node_modules/.cache");
 const INSTALL_TIMEOUT_MS = 300_000;
+/** Its own is ten seconds, for which a busy machine may stand still. */
+const REQUEST_TIMEOUT_SEC = 120;
 /** Answers that contradict the document, whatever was asked. */
 const CHECKS = [
   "not_a_server_error",
@@ -58,6 +60,7 @@ export async function fuzz(options: FuzzOptions): Promise<string> {
         `--phases=${phases.join(",")}`,
         `--max-examples=${maxExamples}`,
         `--seed=${seed}`,
+        `--request-timeout=${REQUEST_TIMEOUT_SEC}`,
         "--continue-on-failure",
         "--suppress-health-check=all",
         "--generation-database=none",

@@ -71,3 +71,25 @@ describe("a stream that is silent for an hour", () => {
     }
   });
 });
+
+describe("an idle connection", () => {
+  it.each([
+    [60, 1], // as the agent says
+    [20, 3],
+  ])("is used again unless the agent closes it soon: %d s", async (idleSec, expected) => {
+    let connections = 0;
+    const server: Server = createServer({ keepAliveTimeout: idleSec * 1_000 }, (_request, response) => {
+      response.setHeader("content-type", "application/proto").end();
+    });
+    server.on("connection", () => connections++);
+    server.listen(join(directory, "agent.sock"));
+    await once(server, "listening");
+    try {
+      for (let n = 0; n < 3; n++) await client.getHost();
+      expect(connections).toBe(expected);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+});

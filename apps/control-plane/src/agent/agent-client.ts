@@ -19,6 +19,11 @@ export const OPERATION_DEADLINE_MS = 600_000;
 const CALL_DEADLINE_MS = 10_000;
 /** Longest time of a call that walks a directory tree. */
 const TREE_DEADLINE_MS = 60_000;
+/**
+ * An idle connection is given up this long before the agent does: with Node's own second, a process that stands still
+ * for longer sends on one that is being closed, and the call fails.
+ */
+const IDLE_MARGIN_MS = 30_000;
 /** Error answers are short. */
 const MAX_ERROR_BYTES = 65_536;
 
@@ -62,7 +67,7 @@ export class AgentClient {
 
   constructor(options: { socketPath: string; token: AgentToken }) {
     this.#token = options.token;
-    this.#connections = new Agent({ keepAlive: true });
+    this.#connections = new Agent({ keepAlive: true, agentKeepAliveTimeoutBuffer: IDLE_MARGIN_MS });
     this.#client = createClient(
       hostagent.HostAgentService,
       createConnectTransport({

@@ -63,7 +63,7 @@ export class ModelHost {
     this.#stop = new AbortController();
     const { token, socketPath } = this.#options;
     const handler = connectNodeAdapter({ routes: (router) => this.#routes(router), shutdownSignal: this.#stop.signal });
-    this.#server = createServer((request, response) => {
+    this.#server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
       if (request.headers.authorization === `Bearer ${token}`) return handler(request, response);
       response
         .writeHead(401, { "content-type": "application/json" })
