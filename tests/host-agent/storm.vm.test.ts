@@ -59,8 +59,7 @@ async function victims(directory: string): Promise<Victim[]> {
 
 type Answer = Awaited<ReturnType<Platform["request"]>>;
 
-// Only with --full: seed 1552949100, on a machine with a load of 30, left a running guest that did not answer, which is
-// not explained yet.
+// Only with --full: a storm that is short kills next to nothing. `WRENN_TEST_MINUTES=N` makes it another length.
 describe.runIf(full)("a storm of kill -9", () => {
   it(
     "leaves everything usable or destroyed, and nothing behind",
