@@ -23,14 +23,15 @@ afterAll(async () => {
 });
 
 it("lets a flattened layer pass, and refuses it when one bit of its memory is another one", async () => {
-  const { sandbox } = await host.manager.create(host.request());
+  const resources = { ...host.request().resources, memoryMib: 256 };
+  const { sandbox } = await host.manager.create(host.request({ resources }));
   const parent = join(host.stateDirectory, "flat");
   await mkdir(parent, { mode: 0o711 });
   const { layer, digest } = await flatten(sandbox.id, parent);
   const check = async (): Promise<void> =>
     await checkRestore(
       layer,
-      { name: "trial", directory: join(parent, "check"), diskMib: host.request().resources.diskMib, digest },
+      { name: "trial", directory: join(parent, "check"), diskMib: resources.diskMib, digest },
       { vmm: host.vmm, network: host.network, disks: new Qcow2Store() },
       new Stages(),
       signal(),
