@@ -36,7 +36,7 @@ export async function addToImage(image: string, entries: readonly ImageEntry[], 
   // debugfs ends with status 0 whatever happens; all that it says beside its banner is an error.
   const errors = stderr.split("\n").filter((line) => line !== "" && !/^debugfs \d/.test(line));
   if (errors.length > 0) throw new WrennError("internal", `Cannot add files to ${image}: ${errors.join("; ")}`);
-  await run(["e2fsck", "-f", "-n", image], { signal });
+  await run(["e2fsck", "-f", "-n", image], { signal, timeoutMs: 300_000 });
 }
 
 function debugfsCommands(entry: ImageEntry): string[] {

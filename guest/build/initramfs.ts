@@ -48,7 +48,10 @@ export async function initramfsStep(kernelDirectory: string): Promise<Step> {
     async build(directory, { signal }) {
       const unpacked = join(directory, "unpacked");
       await mkdir(unpacked);
-      await run(["dpkg-deb", "--extract", join(kernelDirectory, "linux-image.deb"), unpacked], { signal });
+      await run(["dpkg-deb", "--extract", join(kernelDirectory, "linux-image.deb"), unpacked], {
+        signal,
+        timeoutMs: 600_000,
+      });
       const modules = await modulesInLoadOrder(await modulesDirectory(unpacked, release), MODULES);
       await remove(unpacked);
 

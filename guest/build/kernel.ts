@@ -41,7 +41,7 @@ export async function kernelStep(codename: string): Promise<Step> {
 
       const unpacked = join(directory, "unpacked");
       await mkdir(unpacked);
-      for (const deb of debs) await run(["dpkg-deb", "--extract", deb, unpacked], { signal });
+      for (const deb of debs) await run(["dpkg-deb", "--extract", deb, unpacked], { signal, timeoutMs: 600_000 });
       const image = (await readdir(join(unpacked, "boot"))).find((name) => name.startsWith("vmlinuz-"));
       if (image === undefined) throw new WrennError("internal", `Cannot find a kernel image in ${kernelPackage}`);
 
