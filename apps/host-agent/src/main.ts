@@ -48,7 +48,6 @@ async function main(): Promise<void> {
   const starting = AbortSignal.timeout(START_DEADLINE_MS);
   const manifest = await readGuestManifest(stateDirectory);
   const token = (await readFile(config.tokenPath, "utf8")).trim();
-  const pager = await openPager({ stateDirectory, log }, starting);
   const searchPath = process.env["PATH"] ?? "";
   const choice = await chooseVirtualization(
     {
@@ -64,6 +63,7 @@ async function main(): Promise<void> {
   if (choice.refusal !== undefined) throw choice.refusal;
   log.info({ operation: "choice", vmm: choice.vmm, disks: choice.disks });
   await keepChoice(stateDirectory, { vmm: choice.vmm.kind, disks: choice.disks.kind });
+  const pager = await openPager({ stateDirectory, log }, starting);
   const vmm = await openVmm(
     choice.vmm.kind,
     choice.machine,
