@@ -3,12 +3,14 @@
  * what those start in turn.
  */
 import { readFile } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { leakGate } from "../leaks/gate.ts";
 import { AgentHost } from "./agent-process.ts";
 import { Failpoints } from "./sweep/failpoints.ts";
 
 const READY = 2;
+const QUIET_MS = 1_500;
 
 let host: AgentHost;
 let failpoints: Failpoints;
@@ -56,6 +58,12 @@ async function slotsMade(count: number): Promise<void> {
     async () => expect((await failpoints.passed()).filter((name) => name === "network.ready")).toHaveLength(count),
     { timeout: 30_000 },
   );
+  // Behind its own changes the agent looks at the host's rules again: that is no part of what comes next.
+  for (let seen = -1; ; await setTimeout(QUIET_MS)) {
+    const { length } = await failpoints.passed();
+    if (length === seen) return;
+    seen = length;
+  }
 }
 
 /** Everything that a process has started and that runs. */
