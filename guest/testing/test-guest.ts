@@ -4,8 +4,9 @@
  */
 import { spawnSync } from "node:child_process";
 import { mkdir, mkdtemp, readdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { ensureGuest, type EnsureGuestOptions } from "../build/ensure-guest.ts";
+import type { GuestManifest } from "../build/manifest.ts";
 import { progressFor, type GuestProgress } from "../build/progress.ts";
 
 export const REPOSITORY = join(import.meta.dirname, "../..");
@@ -33,16 +34,23 @@ function sharedOptions(signal = new AbortController().signal): EnsureGuestOption
 
 /** A new state directory that has the shared guest's finished steps of these names, hard-linked. */
 export async function borrowSteps(names: readonly string[]): Promise<string> {
-  await sharedGuest();
+  const current = stepsNamedBy(await ensureGuest(sharedOptions()));
   const stateDirectory = await mkdtemp(join(dirname(SHARED_DIRECTORY), "wrenn-guest-test-"));
   const steps = join(stateDirectory, "guest/steps");
   await mkdir(steps, { recursive: true });
   for (const step of await readdir(join(SHARED_DIRECTORY, "guest/steps"))) {
-    if (!names.some((name) => step.startsWith(`${name}-`))) continue;
+    // Steps of other checkouts' guests stay beside them; of trees there is one each.
+    if (!names.some((name) => step.startsWith(`${name}-`)) || !(step.startsWith("tree-") || current.has(step)))
+      continue;
     const copied = spawnSync("cp", ["--archive", "--link", join(SHARED_DIRECTORY, "guest/steps", step), steps]);
     if (copied.status !== 0) throw new Error(`Cannot link ${step}: ${copied.stderr.toString()}`);
   }
   return stateDirectory;
+}
+
+function stepsNamedBy({ kernelPath, initramfsPath, templates }: GuestManifest): ReadonlySet<string> {
+  const files = [kernelPath, initramfsPath, ...templates.map(({ rootfsPath }) => rootfsPath)];
+  return new Set(files.map((path) => basename(dirname(path))));
 }
 
 /** A progress that keeps the names of the steps that were built, and the notes. */
