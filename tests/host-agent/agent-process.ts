@@ -104,6 +104,13 @@ export class AgentHost {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  async answers(): Promise<boolean> {
+    return await this.client.listSandboxes().then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Whether the agent ends by itself within that time. */
   async ends(withinMs: number): Promise<boolean> {
     const signal = AbortSignal.timeout(withinMs);
