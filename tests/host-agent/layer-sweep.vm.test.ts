@@ -152,6 +152,7 @@ async function suffer({ phase, name, pass, fate }: Pair): Promise<Outcome> {
         : victim !== undefined;
   await failpoints.arm("");
   // And what is done behind this one may have come there a moment before that.
+  if (await isStopped(host.pid)) process.kill(host.pid, "SIGCONT");
   if (fate === "agent" && !reached && !(await host.answers())) reached = await host.ends(SUICIDE_MS);
   if (!host.alive) await host.start({ ...COLLAPSE, ...failpoints.env });
   const died = victim === true && (fate === "shim" || fate === "vmm");
