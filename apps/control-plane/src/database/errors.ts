@@ -5,6 +5,11 @@ import { WrennError } from "@wrenn/errors";
 const UNAVAILABLE = /^(08|57P|53)/;
 /** A text, or one within JSON, that PostgreSQL cannot hold. */
 const UNSTORABLE = new Set(["22021", "22P05"]);
+/**
+ * What the driver itself says, without a code, of a connection that broke: the last of them to a transaction that was
+ * between two queries then.
+ */
+const BROKEN = /^(Connection terminated|timeout exceeded when trying to connect|Client .* and is not queryable)/;
 const ERRNO = new Set([
   "ECONNREFUSED",
   "ENOENT",
@@ -26,10 +31,7 @@ export function fromDatabase(error: unknown): WrennError {
     return new WrennError("invalid_request", "Cannot use a text with a NUL character", { cause: error });
   }
   const { message } = error instanceof Error ? error : new Error(String(error));
-  if (
-    (code !== undefined && (UNAVAILABLE.test(code) || ERRNO.has(code))) ||
-    /^(Connection terminated|timeout exceeded when trying to connect)/.test(message)
-  ) {
+  if ((code !== undefined && (UNAVAILABLE.test(code) || ERRNO.has(code))) || BROKEN.test(message)) {
     return new WrennError("unavailable", `Cannot reach the database: ${message}`, {
       cause: error,
       hint: "Look at its log (./wrenn logs database) and at DATABASE_URL",
