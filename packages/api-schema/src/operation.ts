@@ -5,7 +5,7 @@ import { Timestamp } from "./timestamp.ts";
 export const OperationStage = Type.Object(
   {
     name: Type.String({
-      description: "What was done: `slot`, `disk`, `restore`, `hook`, `freeze`, `capture` and so on.",
+      description: "What was done: `turn`, `slot`, `disk`, `restore`, `hook`, `freeze`, `capture` and so on.",
     }),
     start_ms: Type.Number({ description: "Milliseconds from the operation's start to this stage's." }),
     duration_ms: Type.Number(),

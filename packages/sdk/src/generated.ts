@@ -383,7 +383,7 @@ export type Operation = {
 };
 
 export type OperationStage = {
-  /** What was done: `slot`, `disk`, `restore`, `hook`, `freeze`, `capture` and so on. */
+  /** What was done: `turn`, `slot`, `disk`, `restore`, `hook`, `freeze`, `capture` and so on. */
   name: string;
   /** Milliseconds from the operation's start to this stage's. */
   start_ms: number;

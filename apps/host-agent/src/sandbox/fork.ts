@@ -2,7 +2,6 @@
  * fork: children that go on from the present state of a sandbox, which goes on too. The source is locked
  * and frozen for a live checkpoint only; all children run when this settles, or none is left.
  */
-import pLimit from "p-limit";
 import { WrennError } from "@wrenn/errors";
 import type { Layer } from "../snapshot/layer.ts";
 import { beginFromLayer } from "./begin-from-layer.ts";
@@ -13,9 +12,6 @@ import { followExit } from "./exits.ts";
 import type { Deadline, SandboxRecord } from "./record.ts";
 import type { Registry } from "./registry.ts";
 import { Stages, type Stage } from "./stages.ts";
-
-/** Guests that are started at once; more only wait for the processors. */
-const STARTED_AT_ONCE = 4;
 
 export interface ForkRequest {
   id: string;
@@ -44,9 +40,8 @@ export async function fork(
   const again = await findChildren(registry, wanted);
   if (again !== undefined) return { children: again.map((entry) => viewOf(entry)), stages: [] };
   const entries = wanted.map((child) => registry.add(recordOfChild(source, child)));
-  const limit = pLimit(STARTED_AT_ONCE);
   const creations = entries.map((entry) => {
-    const creation = limit(() => registry.locked(entry.record.id, () => start(registry, entry, held.layer)));
+    const creation = registry.locked(entry.record.id, () => start(registry, entry, held.layer));
     creation.catch(() => undefined); // told below
     entry.creation = creation;
     return creation;

@@ -4,6 +4,7 @@
  */
 import { chown, mkdir } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { remove, type StagedFile } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
@@ -16,9 +17,12 @@ import type { VirtualMachine, Vmm } from "../vmm/vmm.ts";
 import { runGuestHook } from "./guest-hook.ts";
 import type { RecordStore, SandboxRecord } from "./record.ts";
 import type { Stages } from "./stages.ts";
+import { Turns } from "./turns.ts";
 
 const MIB = 1024 * 1024;
 const PAGE_BYTES = 4096;
+/** One runs in its guest while the other is being set up. */
+const STARTS_PER_PROCESSOR = 2;
 
 /** A guest that is about to be served. */
 export interface StartedGuest {
@@ -45,6 +49,7 @@ export interface LifecycleOptions {
 
 export class Lifecycle {
   readonly #options: LifecycleOptions;
+  readonly #turns = new Turns(STARTS_PER_PROCESSOR * availableParallelism());
 
   constructor(options: LifecycleOptions) {
     this.#options = options;
@@ -57,6 +62,7 @@ export class Lifecycle {
   async start(record: SandboxRecord, layer: Layer, stages: Stages, signal: AbortSignal): Promise<StartedGuest> {
     const { vmm, network, records, defaultUserOf } = this.#options;
     const paths = records.paths(record.id);
+    using _turn = await stages.time("turn", () => this.#turns.take(signal));
     const slot = await stages.time("slot", () => network.acquire(record.id, signal));
     record.slotIndex = slot.index;
     await stages.time("disk", async () => {

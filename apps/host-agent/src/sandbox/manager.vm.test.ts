@@ -41,7 +41,7 @@ describe("SandboxManager", () => {
   it("creates a clone that runs commands, and destroys it twice", async () => {
     const { sandbox, stages } = await host.manager.create(host.request());
     expect(sandbox.state).toBe("running");
-    expect(stages.map(({ name }) => name)).toEqual(["golden", "slot", "disk", "restore", "resume", "hook"]);
+    expect(stages.map(({ name }) => name)).toEqual(["golden", "turn", "slot", "disk", "restore", "resume", "hook"]);
     expect(await run(sandbox, ["python3", "-c", "print(2**100)"])).toEqual({ exitCode: 0, output: `${2n ** 100n}\n` });
     expect((await run(sandbox, ["/bin/bash", "-c", "exit 7"])).exitCode).toBe(7);
     expect(await shell(sandbox, "hostname")).toBe(sandbox.id);
