@@ -26,6 +26,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #durations: Histogram<"operation" | "outcome">;
   readonly #bytes: Counter<"operation" | "stage">;
+  readonly #pages: Counter<"operation" | "stage" | "kind">;
 
   constructor(options: MetricsOptions) {
     this.#options = options;
@@ -44,12 +45,21 @@ export class Metrics {
       labelNames: ["operation", "stage"],
       registers,
     });
+    this.#pages = new Counter({
+      name: "wrenn_operation_pages_total",
+      help: "Pages of guests' memory that operations captured or gave, by kind",
+      labelNames: ["operation", "stage", "kind"],
+      registers,
+    });
   }
 
   /** Counts an operation that has ended. */
   observe({ operation, durationMs, stages, error }: Operation): void {
     this.#durations.observe({ operation, outcome: error?.code ?? "success" }, durationMs / 1_000);
-    for (const { name, bytes } of stages) if (bytes > 0) this.#bytes.inc({ operation, stage: name }, bytes);
+    for (const { name: stage, bytes, pages = {} } of stages) {
+      if (bytes > 0) this.#bytes.inc({ operation, stage }, bytes);
+      for (const [kind, count] of Object.entries(pages)) this.#pages.inc({ operation, stage, kind }, count);
+    }
   }
 
   /** The exposition, and its content type. */

@@ -37,7 +37,12 @@ export interface MemorySession {
   uid: number;
   gid: number;
   layers: MemoryFiles;
+  /** File of a working set, which is installed ahead; the pager goes on without one that it cannot use. */
+  workingSet?: string;
 }
+
+/** Pages that a VM got since it was restored, by why: a thread waited for their bytes, or for zeros; or ahead of any. */
+export type ServedPages = Readonly<Record<"demanded" | "zeros" | "replayed", number>>;
 
 /** What was written into a process. */
 export interface Injection {
@@ -67,6 +72,21 @@ interface LayerAnswer {
   data_bytes: number;
   zero_bytes: number;
   touched_bytes?: number;
+}
+
+const PAGE_BYTES = 4096;
+
+export function sessionBody({ id, socket, uid, gid, layers, workingSet }: MemorySession): object {
+  return { id, socket, uid, gid, layers, ...(workingSet === undefined ? {} : { working_set: workingSet }) };
+}
+
+export function servedPagesOf(answer: unknown): ServedPages {
+  const { counts } = answer as { counts: Record<"demand_bytes" | "zero_bytes" | "replayed_bytes", number> };
+  return {
+    demanded: counts.demand_bytes / PAGE_BYTES,
+    zeros: counts.zero_bytes / PAGE_BYTES,
+    replayed: counts.replayed_bytes / PAGE_BYTES,
+  };
 }
 
 export function targetBody({ buildId, memory, header }: LayerTarget): object {

@@ -15,6 +15,17 @@ export class PagerGone extends Error {
   }
 }
 
+/** The cause of an error that the pager answered with: its own code of it. */
+export class PagerRefusal extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.name = "PagerRefusal";
+    this.code = code;
+  }
+}
+
 /**
  * @returns the JSON of the answer
  * @throws PagerGone when it was not asked; WrennError with the pager's own code when it refused
@@ -31,7 +42,9 @@ export async function askPager(
   const answer = text === "" ? undefined : (JSON.parse(text) as unknown);
   if (status < 300) return answer;
   const { code = "internal", message = text } = (answer as { error?: { code: string; message: string } }).error ?? {};
-  throw new WrennError(isErrorCode(code) && ANSWERED_AS_IS.has(code) ? code : "internal", message);
+  throw new WrennError(isErrorCode(code) && ANSWERED_AS_IS.has(code) ? code : "internal", message, {
+    cause: new PagerRefusal(code, message),
+  });
 }
 
 async function exchange(

@@ -8,6 +8,8 @@ import { WrennError } from "@wrenn/errors";
 import { PagerProcess, type PagerProcessOptions } from "./pager-process.ts";
 import {
   injectionOf,
+  servedPagesOf,
+  sessionBody,
   summaryOf,
   targetBody,
   type Injection,
@@ -16,9 +18,9 @@ import {
   type MemoryFiles,
   type MemorySession,
   type PagerHealth,
-  type PagerSessions,
+  type ServedPages,
 } from "./pager-requests.ts";
-import { askPager, PagerGone } from "./pager-socket.ts";
+import { askPager, PagerGone, PagerRefusal } from "./pager-socket.ts";
 
 /** How often a request is asked of a new pager. */
 const ATTEMPTS = 3;
@@ -96,29 +98,44 @@ export class Pager {
    * A VM that cannot be served any more is killed.
    */
   async openSession(session: MemorySession, signal: AbortSignal): Promise<void> {
-    const { id, socket, uid, gid, layers } = session;
-    await askPager(this.#process.socketPath, "POST", "/v1/sessions", { id, socket, uid, gid, layers }, signal);
+    // One of its name that is left is of a VM that ended while no agent looked.
+    await this.closeSession(session.id);
+    await this.#ask("POST", "/v1/sessions", sessionBody(session), signal);
+  }
+
+  /** What the pages of a session's VM were until now. */
+  async servedPages(id: string, signal: AbortSignal): Promise<ServedPages> {
+    return servedPagesOf(await this.#ask("GET", `/v1/sessions/${id}`, undefined, signal));
+  }
+
+  /**
+   * Writes to `path`, whole or not at all, which pages a session's VM is to be given ahead the next time: those that it
+   * waited for, and most of what it was given ahead. Not flushed.
+   */
+  async saveWorkingSet(id: string, path: string, signal: AbortSignal): Promise<void> {
+    failpoint("pager.working-set");
+    await this.#ask("POST", `/v1/sessions/${id}/working-set`, { path, durable: false }, signal);
   }
 
   /** Forgets a session, and ends its VMM if it lives; a missing one is success. Runs on its own deadline. */
   async closeSession(id: string): Promise<void> {
-    const signal = AbortSignal.timeout(SESSION_END_DEADLINE_MS);
-    const { sessions } = (await askPager(
-      this.#process.socketPath,
-      "GET",
-      "/v1/sessions",
-      undefined,
-      signal,
-    )) as PagerSessions;
-    if (!sessions.some((session) => session.id === id)) return;
-    await askPager(this.#process.socketPath, "DELETE", `/v1/sessions/${id}`, undefined, signal);
+    try {
+      await this.#ask("DELETE", `/v1/sessions/${id}`, undefined, AbortSignal.timeout(SESSION_END_DEADLINE_MS));
+    } catch (error) {
+      if (!(error instanceof Error && error.cause instanceof PagerRefusal && error.cause.code === "not_found"))
+        throw error;
+    }
+  }
+
+  async #ask(method: "GET" | "POST" | "DELETE", path: string, body: unknown, signal: AbortSignal): Promise<unknown> {
+    return await askPager(this.#process.socketPath, method, path, body, signal);
   }
 
   async #post(what: string, body: unknown, signal: AbortSignal): Promise<unknown> {
     failpoint(`pager.${what}`);
     for (let attempt = 1; ; attempt++) {
       try {
-        return await askPager(this.#process.socketPath, "POST", `/v1/layers/${what}`, body, signal);
+        return await this.#ask("POST", `/v1/layers/${what}`, body, signal);
       } catch (error) {
         if (!(error instanceof PagerGone)) throw error;
         if (attempt === ATTEMPTS)

@@ -17,6 +17,7 @@ export async function beginFromLayer(
   const { golden, records, retention } = registry.options;
   checkCompatibility(layer, golden);
   const adopted = await stages.time("adopt", () => adoptLayer(layer, records.paths(record.id).layers));
+  await registry.workingSets.share(layer, adopted);
   record.layer = adopted.meta.buildId;
   retention.changed("sandboxes", record.id);
   signal.throwIfAborted();

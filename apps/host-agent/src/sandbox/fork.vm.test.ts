@@ -1,10 +1,11 @@
 /** Forks and templates of real guests. */
-import { readdir } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { leakGate } from "../../../../tests/leaks/gate.ts";
 import { runInGuest } from "../envd/run-in-guest.ts";
+import { workingSetPathOf } from "../snapshot/working-set.ts";
 import { startTestHost, type TestHost } from "../testing/host-fixture.ts";
 import type { ForkChild } from "./fork.ts";
 import type { SandboxView } from "./manager.ts";
@@ -114,7 +115,11 @@ describe("fork", () => {
     const source = await create();
     await startCounter(source);
     await host.manager.pause(source.id, 1);
+    const layerOf = ({ id }: SandboxView): string =>
+      join(host.stateDirectory, "sandboxes", id, "layers", host.manager.get(id).layer ?? "");
+    await writeFile(workingSetPathOf(layerOf(source)), "the source's");
     const { children: made } = await fork(source, 2);
+    for (const one of made) expect(await readFile(workingSetPathOf(layerOf(one)), "utf8")).toBe("the source's");
     expect(host.manager.get(source.id).state).toBe("paused");
     for (const one of made) await expectCounting(one, 1);
     const { sandbox: resumed } = await host.manager.resume(source.id, 2, undefined);

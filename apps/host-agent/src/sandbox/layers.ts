@@ -108,8 +108,12 @@ export async function commitCapture(
   if (capture.layer === undefined)
     throw new WrennError("internal", `Cannot commit ${buildId}: its VM has no memory image of its own`);
   const { shape } = parent.meta;
-  const memory = await describeMemory(temporary, join(layers, buildId), capture.layer, guestMemoryOf(parent));
-  const build = entry.record.vm?.build;
+  const { guest, record } = entry;
+  const describing = describeMemory(temporary, join(layers, buildId), capture.layer, guestMemoryOf(parent));
+  describing.catch(() => undefined); // told when nobody writes into the directory any more
+  if (guest !== undefined) await registry.workingSets.save(guest.vm, record, parent, temporary);
+  const memory = await describing;
+  const build = record.vm?.build;
   const { compatibility: present } = registry.options.golden;
   const compatibility = build === undefined ? present : { ...present, vmm: build };
   return await commitLayer({ temporary, parent: layers, buildId, shape, compatibility, memory, disk });

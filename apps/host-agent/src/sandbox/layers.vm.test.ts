@@ -1,4 +1,4 @@
-import { mkdir, readdir, writeFile, chmod } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile, chmod } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { leakGate } from "../../../../tests/leaks/gate.ts";
@@ -8,6 +8,7 @@ import { COLLAPSE_GENERATIONS } from "../snapshot/policy.ts";
 import { openLayer, type Layer } from "../snapshot/layer.ts";
 import { flattenLayer } from "../snapshot/rewrite-layer.ts";
 import { verifyLayer } from "../snapshot/verify-layer.ts";
+import { workingSetPathOf } from "../snapshot/working-set.ts";
 import { startTestHost, type TestHost } from "../testing/host-fixture.ts";
 import { stopLeftover } from "../vmm/shim.ts";
 import type { SandboxView } from "./manager.ts";
@@ -61,6 +62,7 @@ describe("the layers of a sandbox", () => {
     const first = await lastLayer(sandbox.id);
     expect(first.meta.generation).toBe(1);
     expect(first.meta.memory?.dataBytes).toBeGreaterThan(8 * MIB);
+    await writeFile(workingSetPathOf(first.directory), "no working set: what it says is nobody's concern here");
     sandbox = (await host.manager.resume(sandbox.id, 2, undefined)).sandbox;
     sandbox = await pauseAndResume(sandbox);
     const second = await lastLayer(sandbox.id);
@@ -80,6 +82,8 @@ describe("the layers of a sandbox", () => {
     }
     const joined = await lastLayer(sandbox.id);
     await expectIntact(joined);
+    // It went along with every pause, and with the joining.
+    expect(await readFile(workingSetPathOf(joined.directory), "utf8")).toContain("no working set");
     expect(joined.meta.disk.backingPaths).toHaveLength(2); // its golden snapshot's and its template's
     expect(
       await shell(sandbox, "sha256sum -c /root/sum && tail -n 1 /root/generations && cat /dev/shm/generation"),

@@ -12,6 +12,7 @@ import { placementOf, type Disk, type DiskBase, type DiskStore } from "../disk/d
 import { GuestAgent } from "../envd/guest-agent.ts";
 import { GUEST_MAC_ADDRESS, type NetworkPool, type Slot } from "../network/network.ts";
 import { buildOf, guestMemoryOf, statePathOf, type Layer } from "../snapshot/layer.ts";
+import { findWorkingSet } from "../snapshot/working-set.ts";
 import { stopLeftover } from "../vmm/shim.ts";
 import type { VirtualMachine, Vmm } from "../vmm/vmm.ts";
 import { runGuestHook } from "./guest-hook.ts";
@@ -72,6 +73,7 @@ export class Lifecycle {
     });
     const disk = record.disk;
     if (disk === undefined) throw new WrennError("internal", `Cannot start ${record.id}: it has no disk`);
+    const workingSet = await findWorkingSet(layer).catch(() => undefined);
     const vm = await stages.time(
       "restore",
       () =>
@@ -89,20 +91,27 @@ export class Lifecycle {
             shape: { vcpus: record.resources.vcpus, memoryMib: record.resources.memoryMib },
             memory: guestMemoryOf(layer),
             statePath: statePathOf(layer.directory),
+            ...(workingSet === undefined ? {} : { workingSet }),
             build: buildOf(layer),
             metadata: { sandboxId: record.id, templateId: record.templateBuildId },
           },
           signal,
         ),
-      () => layer.meta.memory?.accumulatedBytes ?? 0,
-      () => pagesOf(layer),
+      ({ record: { isPaged } }) => (isPaged === true ? 0 : (layer.meta.memory?.accumulatedBytes ?? 0)),
+      ({ record: { isPaged } }) => (isPaged === true ? undefined : pagesOf(layer)),
     );
     record.vm = vm.record;
     const agent = new GuestAgent(slot.hostAddress, record.accessToken);
     try {
       await stages.time("resume", () => vm.resume(signal));
-      const hook = stages.time("hook", () =>
-        runGuestHook(agent, record, defaultUserOf(record.templateBuildId), signal),
+      const hook = stages.time(
+        "hook",
+        async () => {
+          await runGuestHook(agent, record, defaultUserOf(record.templateBuildId), signal);
+          return await vm.servedPages(signal).catch(() => undefined);
+        },
+        undefined,
+        (served) => served,
       );
       hook.catch(() => undefined);
       const died = vm.exited.then((exit) => {
@@ -183,7 +192,7 @@ export class Lifecycle {
   }
 }
 
-/** Where the pages of a restored guest come from: the image that it maps, and what was put over it. */
+/** Where the pages of a guest come from that has mapped its image, and over which the rest was put. */
 function pagesOf({ meta: { memory, shape } }: Layer): Record<string, number> {
   const injected = (memory?.accumulatedBytes ?? 0) / PAGE_BYTES;
   return { mapped: (shape.memoryMib * MIB) / PAGE_BYTES - injected, injected };

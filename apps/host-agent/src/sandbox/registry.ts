@@ -12,6 +12,7 @@ import { Lifecycle, type StartedGuest } from "./lifecycle.ts";
 import { OperationLog, type Operation } from "./operation-log.ts";
 import type { SandboxRecord, SandboxState } from "./record.ts";
 import type { Stages } from "./stages.ts";
+import { WorkingSets } from "./working-sets.ts";
 
 interface ManagerEvents {
   changed: [SandboxView, gone: boolean];
@@ -25,11 +26,13 @@ export class Registry {
   /** Aborted when this agent lets go of its sandboxes: ends what runs behind them. */
   readonly closing = new AbortController();
   readonly operations = new OperationLog();
+  readonly workingSets: WorkingSets;
   readonly #entries = new Map<string, Entry>();
   readonly #mutex = new KeyedMutex();
 
   constructor(options: ManagerOptions) {
     this.options = options;
+    this.workingSets = new WorkingSets(options.log);
     this.lifecycle = new Lifecycle({
       ...options,
       defaultUserOf: (buildId) => this.template(buildId)?.defaultUser,

@@ -83,6 +83,7 @@ async function rewriteLast(registry: Registry, entry: Entry, stages: Stages): Pr
       () => rewrite(from, target, foreignBaseOf(from, paths.root), { pager, disks }, signal),
       ({ meta }) => meta.memory?.dataBytes ?? 0,
     );
+    await registry.workingSets.share(from, to);
     return { kind, from, to, held };
   } catch (error) {
     held.dispose();

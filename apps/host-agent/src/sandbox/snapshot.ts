@@ -35,6 +35,7 @@ export async function snapshot(
       checkCompatibility(held.layer, golden);
       const { resources } = record;
       const build = await makeTemplateBuild(held.layer, { buildId, name, resources }, options, stages, signal);
+      await registry.workingSets.share(held.layer, await builds.layerOf(buildId));
       registry.logOperation("snapshot", record, stages);
       return { build, stages: [...held.stages, ...stages.list] };
     } catch (error) {

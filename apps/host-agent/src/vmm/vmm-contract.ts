@@ -7,7 +7,7 @@ import { chmod, chown, copyFile, mkdir, mkdtemp, open, readFile, rm, stat, write
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { pino } from "pino";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { GuestManifest } from "@wrenn/guest";
 import { leakGate } from "../../../../tests/leaks/gate.ts";
 import { placementOf, type Disk, type DiskStore } from "../disk/disk-store.ts";
@@ -33,6 +33,8 @@ export interface VmmTraits {
   bootMs: number;
   runMs: number;
   deadlineMs: number;
+  /** Whether the pager serves the memory of layers. */
+  isPaged: boolean;
   /** All memory of a paused guest that was captured, as its process has it: the truth that layers are held to. */
   memoryOf: (vm: VirtualMachine, imagePath: string) => Promise<Buffer>;
 }
@@ -220,6 +222,44 @@ export function describeVmmContract(
         expectMemory(await readFile(flat.memory), truth, 0);
         await Promise.all([rm(flat.memory), rm(flat.header)]);
       }
+    });
+
+    it.runIf(traits.isPaged)("is given ahead what it asked for the last time, and no other memory by it", async () => {
+      const run = async (from?: Partial<RestoreSpec>): Promise<VirtualMachine> => {
+        const vm = await restore(from);
+        await vm.resume(signal());
+        await setTimeout(runMs);
+        await vm.pause(signal());
+        return vm;
+      };
+      const served = async (vm: VirtualMachine) => await vm.servedPages(signal());
+      const workingSet = join(root, "working-set");
+      const first = await run();
+      expect(await first.saveWorkingSet(workingSet, signal())).toBe(false); // it has mapped its image
+      const flat = await capture(first, base());
+      await first.stop();
+
+      const second = await run(flat.from);
+      expect((await served(second))?.demanded).toBeGreaterThan(0);
+      expect((await served(second))?.replayed).toBe(0);
+      second.detach();
+      const adopted = (await vmm.adopt(second.record, signal())) as VirtualMachine;
+      live.splice(live.indexOf(second), 1, adopted);
+      expect(await adopted.saveWorkingSet(workingSet, signal())).toBe(true);
+      const { from } = await capture(adopted, flat.from.memory);
+      const truth = await memoryOf(adopted, image());
+      await adopted.stop();
+
+      const third = await restore({ ...from, workingSet });
+      await vi.waitFor(async () => expect((await served(third))?.replayed).toBeGreaterThan(0), { timeout: 20_000 });
+      expectNothing((await capture(third, from.memory)).layer);
+      expectMemory(await memoryOf(third, image()), truth);
+      await third.stop();
+
+      await flipByte(workingSet, 20);
+      const fourth = await restore({ ...from, workingSet });
+      expectMemory(await memoryOf(fourth, image()), truth);
+      expect((await served(fourth))?.replayed).toBe(0);
     });
 
     it("goes on after a capture, and the next one has only what came after", async () => {

@@ -7,7 +7,7 @@
  * restored VM maps it privately and never writes it.
  */
 
-import type { LayerSummary, MemoryFiles } from "../pager/pager-requests.ts";
+import type { LayerSummary, MemoryFiles, ServedPages } from "../pager/pager-requests.ts";
 
 /** The machine that a VM sees. Equal shapes are needed to restore one VM's state in another. */
 export interface MachineShape {
@@ -63,6 +63,8 @@ export interface RestoreSpec extends VmPlacement {
   memory: GuestMemory;
   /** Device state of the layer that is restored. */
   statePath: string;
+  /** Working set that is installed ahead, where the pager serves the memory. */
+  workingSet?: string;
   /** The VMM's build that wrote it, one of `Vmm.builds`; without it, the present one. */
   build?: string;
   /** What the guest can read at its VMM's metadata address, where it has one (Firecracker's MMDS). */
@@ -113,6 +115,8 @@ export interface VmRecord {
   statePath?: string;
   /** `booted` writes its memory image, `restored` maps it privately. */
   origin: "booted" | "restored";
+  /** Whether the pager serves its memory, in the session of its name; absent: it has mapped its image. */
+  isPaged?: true;
   shape: MachineShape;
 }
 
@@ -141,6 +145,14 @@ export interface VirtualMachine {
    * may be resumed.
    */
   capture(target: CaptureTarget, signal: AbortSignal): Promise<Capture>;
+  /** What the pages were that it got until now; undefined unless the pager serves its memory. */
+  servedPages(signal: AbortSignal): Promise<ServedPages | undefined>;
+  /**
+   * Writes which pages are worth to be installed ahead the next time: what the guest asked for since it was restored,
+   * and most of the working set that it was given. Not flushed. The VM may run.
+   * @returns false, and writes nothing, unless the pager serves its memory
+   */
+  saveWorkingSet(path: string, signal: AbortSignal): Promise<boolean>;
   /**
    * Makes the paused VM write to another disk: an empty overlay, in its disk directory, on the one that
    * it wrote until now, which is never written again. What it wrote is in the file.

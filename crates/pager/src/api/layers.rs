@@ -286,6 +286,6 @@ fn milliseconds(since: Instant) -> f64 {
     (since.elapsed().as_secs_f64() * 1e6).round() / 1e3
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }

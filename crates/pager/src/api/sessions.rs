@@ -27,6 +27,8 @@ const DELETE_TIMEOUT: Duration = Duration::from_secs(10);
 #[serde(deny_unknown_fields)]
 pub struct WorkingSetRequest {
     path: PathBuf,
+    #[serde(default = "super::layers::yes")]
+    durable: bool,
 }
 
 /// Makes a session.
@@ -51,17 +53,22 @@ pub fn get(pager: &Pager, id: &str) -> Result<Response, Failure> {
     Ok(Response::ok(&pager.sessions.registry.status(id)?))
 }
 
-/// Writes the pages that were asked for so far, in order.
+/// Writes the pages that were asked for so far, in order, and what else of the given set is kept.
 pub fn save_working_set(
     pager: &Pager,
     id: &str,
     request: &WorkingSetRequest,
 ) -> Result<Response, Failure> {
-    let extents = working_set::extents_of(tracker(pager, id)?.touches());
+    let session = pager.sessions.registry.get(id)?;
+    let tracker = session.tracker.ok_or_else(|| not_served(id))?;
+    let given = session.working_set.as_ref().map_or_else(Vec::new, |path| {
+        working_set::read(&pager.roots, path, tracker.size(), id)
+    });
+    let extents = working_set::merge(tracker.touches(), &given);
     let new = NewFile::create(&pager.roots, &request.path)?;
     std::io::Write::write_all(&mut new.file(), &working_set::encode(&extents))
         .map_err(|error| new.failed(error))?;
-    publish(vec![new], Existing::Replace, true)?;
+    publish(vec![new], Existing::Replace, request.durable)?;
     let bytes: u64 = extents.iter().map(|extent| extent.length).sum();
     Ok(Response::ok(
         &json!({ "extents": extents.len(), "bytes": bytes }),

@@ -1,6 +1,7 @@
 //! All sessions, and who waits for news of them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,8 @@ pub struct Session {
     pub mailbox: Arc<Mailbox>,
     /// Its pages, once it serves.
     pub tracker: Option<Arc<Tracker>>,
+    /// The working set that it was given.
+    pub working_set: Option<PathBuf>,
 }
 
 /// What is told of a session.

@@ -1,8 +1,7 @@
 //! The life of a session: from its socket, or from what another pager left, to the VMM's end.
 
 use std::cell::RefCell;
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -174,6 +173,7 @@ impl Sessions {
             stats: Arc::default(),
             mailbox: Arc::new(mailbox),
             tracker: None,
+            working_set: None,
         };
         // A session that could not start after it was added is there already.
         let _ = self.registry.add(id, session);
@@ -200,10 +200,11 @@ impl Sessions {
         let chain = chain
             .without_holes()
             .map_err(|error| Failure::io("read the layers", error))?;
-        let replay = match &spec.working_set {
-            Some(path) => Some(Replay::new(self.read_working_set(path)?)),
-            None => None,
-        };
+        let size = chain.mapping().size();
+        let replay = spec
+            .working_set
+            .as_ref()
+            .map(|path| Replay::new(working_set::read(&self.roots, path, size, &spec.id)));
         let mailbox = Mailbox::new().map_err(|error| Failure::io("make an eventfd", error))?;
         Ok(Work {
             spec,
@@ -212,16 +213,6 @@ impl Sessions {
             stats: Arc::default(),
             mailbox: Arc::new(mailbox),
         })
-    }
-
-    fn read_working_set(&self, path: &Path) -> Result<Vec<working_set::Extent>, Failure> {
-        let mut bytes = Vec::new();
-        self.roots
-            .read(path)?
-            .take(working_set::MAX_FILE_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| Failure::io(format_args!("read {}", path.display()), error))?;
-        working_set::decode(&bytes)
     }
 
     fn listen(&self, work: Work, listener: VmmListener) {
@@ -317,6 +308,7 @@ impl Work {
             stats: Arc::clone(&self.stats),
             mailbox: Arc::clone(&self.mailbox),
             tracker: None,
+            working_set: self.spec.working_set.clone(),
         }
     }
 

@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
+use super::working_set;
 use crate::layer::mapping::BLOCK_BYTES;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"WRNPAGE\x01");
-/// As many first touches are recorded: 256 MiB, more than is worth to be replayed.
-pub const MAX_TOUCHES: usize = 65_536;
+/// As many first touches are recorded.
+const MAX_TOUCHES: usize = working_set::MAX_PAGES;
 const TOUCHES_AT: usize = 4096;
 const STATES_AT: usize = TOUCHES_AT + MAX_TOUCHES * 4;
 const TOUCHED: u8 = 1 << 7;
@@ -97,6 +98,11 @@ impl Tracker {
             length,
             pages,
         })
+    }
+
+    /// Bytes of the memory.
+    pub fn size(&self) -> u64 {
+        self.pages as u64 * BLOCK_BYTES
     }
 
     /// What became of the page at `offset`.

@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use wrenn_pager::session::working_set::{Extent, encode};
 
 use super::harness::{
     Pager, Place, Vmm, count_entries, count_uffds, make_cold, settles, status_kib, word_of,
@@ -113,6 +114,60 @@ fn a_recorded_working_set_is_replayed_instead_of_faulted() {
             "others fault as ever"
         );
     }
+}
+
+/// As an untrusted, stale or removed file is: a guess that is none.
+#[test]
+fn a_vm_goes_on_without_a_working_set_that_is_none() {
+    let (place, pager, layers) = setup();
+    let path = place.layer("ws");
+    let whole = Extent {
+        offset: 0,
+        length: PAGES * PAGE as u64,
+    };
+    let beyond = Extent {
+        offset: PAGES * PAGE as u64,
+        ..whole
+    };
+    let sets = [
+        ("damaged", Some(encode(&[whole])[1..].to_vec())),
+        ("larger", Some(encode(&[whole, beyond]))),
+        ("missing", None),
+    ];
+    for (id, bytes) in sets {
+        let _ = fs::remove_file(&path);
+        if let Some(bytes) = bytes {
+            fs::write(&path, bytes).unwrap();
+        }
+        pager.listen(&place, id, &layers, Some(&path));
+        let mut vmm = Vmm::served(&place, &pager, id, PAGES, EVENT_REMOVE);
+        assert_eq!(vmm.tell("touch 3500"), expected(3500), "{id}");
+        assert_eq!(pager.count(id, "replayed_bytes"), 0, "{id}");
+        let save = json!({ "path": path });
+        let saved = pager.ok("POST", &format!("/v1/sessions/{id}/working-set"), &save);
+        assert_eq!(saved["bytes"], PAGE as u64, "{id}");
+    }
+}
+
+#[test]
+fn the_next_set_is_what_was_waited_for_and_most_of_what_was_replayed() {
+    let (place, pager, layers) = setup();
+    pager.listen(&place, "first", &layers, None);
+    let mut vmm = Vmm::served(&place, &pager, "first", PAGES, EVENT_REMOVE);
+    vmm.tell("touch-later 3500 80 1");
+    vmm.tell("join");
+    let set = place.layer("ws");
+    let path = json!({ "path": set });
+    pager.ok("POST", "/v1/sessions/first/working-set", &path);
+
+    pager.listen(&place, "second", &layers, Some(&set));
+    let mut vmm = Vmm::served(&place, &pager, "second", PAGES, EVENT_REMOVE);
+    settles(|| pager.count("second", "replayed_bytes"), 80 * PAGE as u64);
+    assert_eq!(vmm.tell("touch 3700"), expected(3700));
+    // It is flushed by whoever commits the layer that it lies beside.
+    let path = json!({ "path": set, "durable": false });
+    let saved = pager.ok("POST", "/v1/sessions/second/working-set", &path);
+    assert_eq!(saved["bytes"], (1 + 70) * PAGE as u64, "{saved}");
 }
 
 #[test]

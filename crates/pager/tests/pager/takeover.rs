@@ -65,6 +65,26 @@ fn faults_that_a_dead_pager_left_are_served_by_the_next() {
     assert_eq!(saved["bytes"], 4 * PAGE as u64);
 }
 
+#[test]
+fn a_take_over_needs_no_working_set() {
+    let (place, pager, layers) = setup();
+    pager.listen(&place, "first", &layers, None);
+    let mut vmm = Vmm::served(&place, &pager, "first", PAGES, EVENT_REMOVE);
+    assert_eq!(vmm.tell("touch 9"), word_of(9));
+    let set = place.layer("ws");
+    let save = json!({ "path": set });
+    pager.ok("POST", "/v1/sessions/first/working-set", &save);
+    pager.listen(&place, "vm", &layers, Some(&set));
+    let mut vmm = Vmm::served(&place, &pager, "vm", PAGES, EVENT_REMOVE);
+    settles(|| pager.count("vm", "replayed_bytes"), PAGE as u64);
+    fs::remove_file(&set).unwrap();
+    pager.kill();
+    let pager = Pager::start(&place);
+    assert_eq!(pager.session("vm")["state"], "serving");
+    assert_eq!(vmm.tell("touch 9"), word_of(9));
+    assert_eq!(vmm.tell("touch 10"), word_of(10));
+}
+
 /// The worst moment to die in: the kernel has told of the fault, and tells nobody else by itself.
 #[test]
 fn a_fault_that_was_read_but_not_answered_is_told_again() {

@@ -20,6 +20,7 @@ describe.skipIf(!hasFirecracker())("on KVM", () => {
       bootMs: 15_000,
       runMs: 2_000,
       deadlineMs: 200_000,
+      isPaged: true,
       memoryOf: memoryOfFirecracker,
     },
   );

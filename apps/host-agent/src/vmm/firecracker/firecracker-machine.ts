@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { flush, remove, rename, statIfExists, writeFileAtomic } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import type { Pager } from "../../pager/pager.ts";
+import type { ServedPages } from "../../pager/pager-requests.ts";
 import type { ShimProcess } from "../shim.ts";
 import type { Capture, CaptureTarget, VirtualMachine, VmExit, VmRecord } from "../vmm.ts";
 import type { FirecrackerApi } from "./api.ts";
@@ -13,12 +14,15 @@ export class FirecrackerMachine implements VirtualMachine {
   readonly #process: ShimProcess;
   readonly #api: FirecrackerApi;
   readonly #pager: Pager;
+  /** A session is the pager's until somebody deletes it; it has ended with its VM. Never rejects. */
+  readonly #sessionClosed: Promise<void>;
 
   constructor(record: VmRecord, process: ShimProcess, api: FirecrackerApi, pager: Pager) {
     this.record = record;
     this.#process = process;
     this.#api = api;
     this.#pager = pager;
+    this.#sessionClosed = process.exited.then(() => pager.closeSession(record.name)).catch(() => undefined);
   }
 
   get pid(): number {
@@ -80,6 +84,17 @@ export class FirecrackerMachine implements VirtualMachine {
     }
   }
 
+  async servedPages(signal: AbortSignal): Promise<ServedPages | undefined> {
+    const { isPaged, name } = this.record;
+    return isPaged === true ? await this.#pager.servedPages(name, signal) : undefined;
+  }
+
+  async saveWorkingSet(path: string, signal: AbortSignal): Promise<boolean> {
+    const { isPaged, name } = this.record;
+    if (isPaged === true) await this.#pager.saveWorkingSet(name, path, signal);
+    return isPaged === true;
+  }
+
   async switchDisk(): Promise<void> {
     throw new WrennError("unsupported", `Cannot switch the disk of ${this.record.name}: Firecracker cannot do that`, {
       hint: "Pause the sandbox, and make a template of what was paused",
@@ -103,7 +118,9 @@ export class FirecrackerMachine implements VirtualMachine {
 
   async stop(): Promise<VmExit> {
     this.#api.close();
-    return await this.#process.stop();
+    const exit = await this.#process.stop();
+    await this.#sessionClosed; // the next VM of its name has a session of that name
+    return exit;
   }
 
   detach(): void {

@@ -133,15 +133,20 @@ export class FirecrackerVmm implements Vmm {
   async restore(spec: RestoreSpec, signal: AbortSignal): Promise<VirtualMachine> {
     const { image, layers } = spec.memory;
     const build = spec.build ?? this.#build;
-    const record = { ...recordOf(build, spec, spec.shape, "restored", image), statePath: spec.statePath };
     const isFlat = Object.keys(layers.builds).length === 1;
+    const record: VmRecord = {
+      ...recordOf(build, spec, spec.shape, "restored", image),
+      statePath: spec.statePath,
+      ...(isFlat ? {} : { isPaged: true }),
+    };
     const mounts = [{ path: spec.statePath, read_only: true }, ...(isFlat ? [{ path: image, read_only: true }] : [])];
     return await this.#launch(spec, record, mounts, signal, async (api) => {
       const socket = join(spec.directory, "memory.sock");
       if (!isFlat) {
         await remove(socket, "restore.socket");
-        const { uid } = spec;
-        await this.#options.pager.openSession({ id: spec.name, socket, uid, gid: uid, layers }, signal);
+        const { name, uid, workingSet } = spec;
+        const session = { id: name, socket, uid, gid: uid, layers };
+        await this.#options.pager.openSession({ ...session, ...(workingSet && { workingSet }) }, signal);
       }
       await api.loadSnapshot(
         {
@@ -204,8 +209,6 @@ export class FirecrackerVmm implements Vmm {
   }
 
   #machine(record: VmRecord, process: ShimProcess, api: FirecrackerApi): VirtualMachine {
-    // A session is the pager's until somebody deletes it; it has ended with its VM.
-    void process.exited.then(() => this.#options.pager.closeSession(record.name)).catch(() => undefined);
     return new FirecrackerMachine(record, process, api, this.#options.pager);
   }
 

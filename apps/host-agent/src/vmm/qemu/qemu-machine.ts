@@ -50,6 +50,15 @@ export class QemuMachine implements VirtualMachine {
     await this.#qmp.execute("cont", {}, signal);
   }
 
+  /** It maps its image; the kernel alone serves its faults. */
+  async servedPages(): Promise<undefined> {
+    return undefined;
+  }
+
+  async saveWorkingSet(): Promise<false> {
+    return false;
+  }
+
   async capture(target: CaptureTarget, signal: AbortSignal): Promise<Capture> {
     return this.record.origin === "booted"
       ? await this.#captureBooted(target.statePath, signal)

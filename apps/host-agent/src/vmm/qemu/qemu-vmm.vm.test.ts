@@ -8,5 +8,6 @@ describeVmmContract("QEMU", prepareGuestAndVmm, {
   bootMs: 3_000,
   runMs: 700,
   deadlineMs: 60_000,
+  isPaged: false,
   memoryOf: memoryOfProcess,
 });
