@@ -1,10 +1,10 @@
 /** The shortest life of a guest on Firecracker: booted without a network, frozen at once, and restored from then on. */
-import { chown, mkdir, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { readGuestManifest } from "@wrenn/guest";
 import { DeviceMapperStore } from "../disk/device-mapper/device-mapper-store.ts";
-import { placementOf, type Disk } from "../disk/disk-store.ts";
 import type { RestoreSpec, Vmm, VmPlacement } from "../vmm/vmm.ts";
+import { VmPlaces } from "./vm-places.ts";
 
 const SHARED_DIRECTORY = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
 /** Apart from the users of real slots. */
@@ -14,40 +14,19 @@ const DISK_BYTES = 1024 ** 3;
 
 export type Frozen = Required<Pick<RestoreSpec, "shape" | "memory" | "statePath" | "build">>;
 
-/** Places of VMs below a directory, with disks that are removed in the end. */
+/** A guest below a directory, and places for the VMs that it is restored in. */
 export class FrozenGuest {
-  readonly #disks = new DeviceMapperStore();
-  readonly #made: Disk[] = [];
   readonly #root: string;
+  readonly #places: VmPlaces;
 
   /** @param root of mode 0711 or more */
   constructor(root: string) {
     this.#root = root;
+    this.#places = new VmPlaces({ root, disks: new DeviceMapperStore(), diskBytes: DISK_BYTES, uid: UID });
   }
 
   async place(name: string, signal: AbortSignal): Promise<VmPlacement> {
-    const supervisionDirectory = join(this.#root, name);
-    const directory = join(supervisionDirectory, "own");
-    await mkdir(directory, { recursive: true });
-    await chown(directory, UID, UID);
-    const { templates } = await readGuestManifest(SHARED_DIRECTORY);
-    const path = templates.find((template) => template.name === "minimal")?.rootfsPath ?? "";
-    const base = { path, format: "raw", backingPaths: [] } as const;
-    const disk = await this.#disks.create(
-      { id: "d", directory: supervisionDirectory, base, sizeBytes: DISK_BYTES, uid: UID },
-      signal,
-    );
-    this.#made.push(disk);
-    return {
-      name: `frozen-${process.pid}-${name}`,
-      directory,
-      supervisionDirectory,
-      networkNamespace: undefined,
-      tapName: undefined,
-      macAddress: "02:fc:00:00:00:05",
-      uid: UID,
-      ...placementOf(disk),
-    };
+    return await this.#places.make(name, await readGuestManifest(SHARED_DIRECTORY), signal);
   }
 
   async freeze(vmm: Vmm, signal: AbortSignal): Promise<Frozen> {
@@ -75,6 +54,6 @@ export class FrozenGuest {
 
   /** When all of its VMs have ended. */
   async remove(): Promise<void> {
-    for (const disk of this.#made.splice(0)) await this.#disks.remove(disk);
+    await this.#places.removeDisks();
   }
 }

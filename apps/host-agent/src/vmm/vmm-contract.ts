@@ -3,20 +3,21 @@
  * agent; the guest is the template `minimal`, which goes on running without either.
  */
 import { createHash } from "node:crypto";
-import { chmod, chown, copyFile, mkdir, mkdtemp, open, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, copyFile, mkdtemp, open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { GuestManifest } from "@wrenn/guest";
 import { leakGate } from "../../../../tests/leaks/gate.ts";
-import { placementOf, type Disk, type DiskStore } from "../disk/disk-store.ts";
+import type { DiskStore } from "../disk/disk-store.ts";
 import { openPager } from "../pager/open-pager.ts";
 import type { Pager } from "../pager/pager.ts";
 import { encodeHeader } from "../snapshot/header.ts";
 import { wholeMapping } from "../snapshot/mapping.ts";
 import { readRestoredMemory } from "../template/memory-digest.ts";
 import { flipByte } from "../testing/flip-byte.ts";
+import { VmPlaces } from "../testing/vm-places.ts";
 import type { Capture, GuestMemory, RestoreSpec, VirtualMachine, Vmm, VmPlacement } from "./vmm.ts";
 
 /** Apart from the users of real slots. */
@@ -49,9 +50,9 @@ export function describeVmmContract(
   const SHAPE = { vcpus: 1, memoryMib };
   const signal = (): AbortSignal => AbortSignal.timeout(traits.deadlineMs);
   describe(`${name} keeps the contract of a VMM`, () => {
-    const made: Disk[] = [];
     const live: VirtualMachine[] = [];
     let root: string;
+    let places: VmPlaces;
     let pager: Pager;
     let vmm: Vmm;
     let manifest: GuestManifest;
@@ -63,33 +64,7 @@ export function describeVmmContract(
       layers: { header: join(root, "image.header"), builds: { base: image() } },
     });
 
-    async function place(): Promise<VmPlacement> {
-      const number = sequence++;
-      const supervisionDirectory = join(root, `vm${number}`);
-      const directory = join(supervisionDirectory, "own");
-      await mkdir(directory, { recursive: true });
-      await chown(directory, UID, UID);
-      const path = manifest.templates.find((template) => template.name === "minimal")?.rootfsPath ?? "";
-      const rootfs = { path, format: "raw", backingPaths: [] } as const;
-      const diskDirectory = join(supervisionDirectory, "disks");
-      await mkdir(diskDirectory, { mode: 0o711 });
-      const disk = await disks.create(
-        { id: "d", directory: diskDirectory, base: rootfs, sizeBytes: DISK_BYTES, uid: UID },
-        signal(),
-      );
-      made.push(disk);
-      return {
-        name: `contract-${process.pid}-${number}`,
-        directory,
-        supervisionDirectory,
-        networkNamespace: undefined,
-        tapName: undefined,
-        macAddress: "02:fc:00:00:00:05",
-        uid: UID,
-        ...placementOf(disk),
-        ...(disk.device === undefined ? { diskDirectory } : {}),
-      };
-    }
+    const place = async (): Promise<VmPlacement> => await places.make(`vm${sequence++}`, manifest, signal());
 
     async function restore(from: Partial<RestoreSpec> = {}): Promise<VirtualMachine> {
       const spec = { ...(await place()), shape: SHAPE, memory: base(), statePath: state(), ...from };
@@ -118,12 +93,10 @@ export function describeVmmContract(
       expect(differingPages(found, truth).length).toBeLessThanOrEqual(pages);
     const expectNothing = ({ dataBytes, zeroBytes }: NonNullable<Capture["layer"]>): void =>
       expect(dataBytes + zeroBytes).toBeLessThanOrEqual(vmm.restoreWritesPages(SHAPE) * PAGE_BYTES);
-    const removeDisks = async (): Promise<void> => {
-      for (const disk of made.splice(0)) await disks.remove(disk);
-    };
 
     beforeAll(async () => {
       root = await mkdtemp("/tmp/wrenn-vmm-");
+      places = new VmPlaces({ root, disks, diskBytes: DISK_BYTES, uid: UID });
       pager = await openPager({ stateDirectory: root, log: pino({ level: "silent" }) }, signal());
       ({ vmm, manifest } = await make(pager));
       const memory = await open(image(), "wx", 0o600);
@@ -150,13 +123,13 @@ export function describeVmmContract(
       const mapping = wholeMapping("base", MEMORY_BYTES);
       const header = { size: MEMORY_BYTES, generation: 0, buildId: "base", baseBuildId: "base", mapping };
       await writeFile(base().layers.header, encodeHeader(header));
-      await removeDisks();
+      await places.removeDisks();
     });
 
     leakGate();
     afterEach(async () => {
       await Promise.all(live.splice(0).map((vm) => vm.stop()));
-      await removeDisks();
+      await places.removeDisks();
     });
 
     afterAll(async () => {
