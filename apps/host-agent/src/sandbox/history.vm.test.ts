@@ -14,10 +14,10 @@ import { Journal } from "../../../../tests/host-agent/journal.ts";
 import { leakGate } from "../../../../tests/leaks/gate.ts";
 import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
 import { runInGuest } from "../envd/run-in-guest.ts";
-import { openLayer } from "../snapshot/layer.ts";
 import { flattenLayer } from "../snapshot/rewrite-layer.ts";
 import { verifyLayer } from "../snapshot/verify-layer.ts";
 import { startTestHost, type TestHost } from "../testing/host-fixture.ts";
+import { problemsOfLastLayer } from "../testing/layer-problems.ts";
 import { stopLeftover } from "../vmm/shim.ts";
 import type { SandboxView } from "./manager.ts";
 
@@ -242,13 +242,7 @@ class History {
   async end(): Promise<void> {
     const { id, incarnation } = this.#sandbox;
     await host.manager.pause(id, incarnation);
-    const layers = join(host.stateDirectory, "sandboxes", id, "layers");
-    const layer = await openLayer(join(layers, host.manager.get(id).layer as string));
-    const files = await verifyLayer(layer, { pager: host.pager, disks: new Qcow2Store() }, signal());
-    deepEqual(
-      files.filter(({ problem }) => problem !== undefined),
-      [],
-    );
+    deepEqual(await problemsOfLastLayer(host, this.#sandbox), []);
     await host.manager.destroy(id, 0);
   }
 

@@ -12,26 +12,42 @@ const CANCEL_DEADLINE_MS = 10_000;
  * Brings into the disk itself what lies between it and `base`; the file then says `base` too. At every moment
  * the disk reads the same, and so it does if QEMU dies.
  * @returns false when it was canceled before it was done; some of it may be in the disk then
+ * @throws also when QEMU does not end it in time once it is canceled
  */
 export async function shortenDisk(qmp: QmpClient, base: string, signal: AbortSignal): Promise<boolean> {
   signal.throwIfAborted();
-  const ending = qmp.waitFor(isEnd, new AbortController().signal); // the end of QEMU ends it as well
+  const done = new AbortController();
+  const ending = qmp.waitFor(isEnd, done.signal); // the end of QEMU ends it as well
   ending.catch(() => undefined);
-  const parameters = { "job-id": JOB_ID, device: DISK_ID, base, speed: BYTES_PER_SECOND };
-  await qmp.execute("block-stream", parameters, AbortSignal.timeout(CANCEL_DEADLINE_MS));
-  const onAbort = (): void => void cancelShortening(qmp).catch(() => undefined); // told by the event
-  if (signal.aborted) onAbort();
-  signal.addEventListener("abort", onAbort, { once: true });
+  const { promise: notCanceled, reject: onNotCanceled } = Promise.withResolvers<never>();
+  notCanceled.catch(() => undefined);
+  const onAbort = (): void => void cancelShortening(qmp).catch(onNotCanceled); // else told by the event
   try {
-    const { event, data } = await ending;
+    await start(qmp, base);
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    const { event, data } = await Promise.race([ending, notCanceled]);
     if (data["error"] !== undefined)
       throw new WrennError("internal", `Cannot shorten the disk: QEMU says ${JSON.stringify(data["error"])}`);
     if (event === "BLOCK_JOB_CANCELLED") return false;
   } finally {
     signal.removeEventListener("abort", onAbort);
+    done.abort();
   }
-  await dropOldNodes(qmp);
+  // The disk is short whether or not they can be closed now: the next time tries again.
+  await dropOldNodes(qmp).catch(() => undefined);
   return true;
+}
+
+/** An answer that comes too late may be that it has begun: nobody would know of it, and pause the VM under it. */
+async function start(qmp: QmpClient, base: string): Promise<void> {
+  const parameters = { "job-id": JOB_ID, device: DISK_ID, base, speed: BYTES_PER_SECOND };
+  try {
+    await qmp.execute("block-stream", parameters, AbortSignal.timeout(CANCEL_DEADLINE_MS));
+  } catch (error) {
+    await cancelShortening(qmp);
+    throw error;
+  }
 }
 
 /** Ends what is under way, if anything is; settles when QEMU lets the disk alone. */
