@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { patient } from "./tests/config.ts";
 
 /**
  * Four kinds of test, told apart by their file names:
@@ -40,8 +41,8 @@ export default defineConfig({
           include: ["**/*.vm.test.ts"],
           exclude: everywhere,
           fileParallelism: false,
-          testTimeout: 180_000,
-          hookTimeout: 300_000,
+          testTimeout: patient(180_000),
+          hookTimeout: patient(300_000),
         },
       },
       {

@@ -4,12 +4,13 @@ import { request as httpRequest } from "node:http";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { patient } from "../config.ts";
 import { startPlatform, type Platform } from "../first-light/platform.ts";
 import { leakGate } from "../leaks/gate.ts";
 import { ExecClient } from "./exec-client.ts";
 
 /** How much later than promised something may happen on a busy machine. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = patient(20_000);
 
 let platform: Platform;
 const made = new Set<string>();

@@ -5,11 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { spawn } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { patient } from "../config.ts";
 import { REPOSITORY_WRENN, startPlatform, type Platform } from "../first-light/platform.ts";
 import { leakGate } from "../leaks/gate.ts";
 
 /** How much later than promised something may happen on a busy machine. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = patient(20_000);
 
 let platform: Platform;
 let id: string;

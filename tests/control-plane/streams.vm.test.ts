@@ -6,13 +6,14 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { WebSocket } from "ws";
+import { AGENT_IN_TESTBED, patient } from "../config.ts";
 import { startPlatform, type Platform } from "../first-light/platform.ts";
 import { leakGate } from "../leaks/gate.ts";
 import { ExecClient } from "./exec-client.ts";
 import { TraceCollector, type CollectedSpan } from "./trace-collector.ts";
 
 /** How much later than promised something may happen on a busy machine. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = patient(20_000);
 const FULL = process.env["WRENN_TEST_FULL"] === "1";
 
 let platform: Platform;
@@ -291,7 +292,7 @@ describe("a process", () => {
 
   it.runIf(FULL)(
     "goes on for longer than connections usually may, also when nothing is said",
-    { timeout: 15 * 60_000 },
+    { timeout: patient(15 * 60_000) },
     async () => {
       const silent = new ExecClient(platform, id, { type: "start", cmd: "sh", args: ["-c", "sleep 660; echo done"] });
       expect(await silent.end()).toMatchObject({ type: "exit", exit_code: 0 });
@@ -413,7 +414,8 @@ describe("events", () => {
   });
 });
 
-describe("a trace", () => {
+// It is the whole platform's: with its agent in the testbed it is not one that `up` started.
+describe.skipIf(AGENT_IN_TESTBED)("a trace", () => {
   it("leads from the caller through the API and the host agent to the guest, under one request id", async () => {
     const traceId = randomBytes(16).toString("hex");
     const callerSpan = randomBytes(8).toString("hex");

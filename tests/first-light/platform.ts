@@ -1,50 +1,41 @@
 /**
  * A whole platform for a test, started as a user starts it: `./wrenn up --detach` with a state directory,
- * a port and network slots of its own. The built guest and the golden snapshots are those that all tests
- * of a machine share.
+ * a port and network slots of its own; or, for pairs of VMM and disks that need the testbed, with its host agent
+ * there. The built guest and the golden snapshots are those that all tests of a machine share.
  */
-import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { once } from "node:events";
+import { AGENT_CHOICE, AGENT_IN_TESTBED } from "../config.ts";
 import { freePort } from "../free-port.ts";
+import { commandsWith, type Commands } from "./commands.ts";
+import { linkSharedGuest } from "./link-shared-guest.ts";
+import { requestsTo, type Request } from "./requests.ts";
 
-const REPOSITORY = join(import.meta.dirname, "../..");
-const SHARED_DIRECTORY = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
+export { finished, REPOSITORY_WRENN, type Finished } from "./commands.ts";
+
 /** Apart from those of the host agent's own tests and of a platform in use. */
 const FIRST_SLOT = 22_000;
 
-export const REPOSITORY_WRENN = join(REPOSITORY, "wrenn");
-
-export interface Finished {
-  code: number | null;
-  stdout: Buffer;
-  stderr: string;
-}
-
-export interface Platform {
+export interface Platform extends Commands {
+  /** Where `run/host-agent.sock` and `secrets/agent-token` are, and everything else unless the agent is in the testbed. */
   directory: string;
   url: string;
   apiKey: string;
   env: NodeJS.ProcessEnv;
-  /** Runs `./wrenn …` to its end. */
-  wrenn(args: string[], options?: { input?: string | Buffer; env?: NodeJS.ProcessEnv }): Promise<Finished>;
-  /** Starts `./wrenn …`. */
-  start(args: string[]): ChildProcessWithoutNullStreams;
-  /** One request to the API. */
-  request(method: string, path: string, body?: unknown): Promise<{ status: number; body: any; headers: Headers }>;
+  request: Request;
   stop(): Promise<void>;
 }
 
 /** A state directory with nothing but the shared guest, and the commands to use it; nothing runs yet. */
 export async function preparePlatform(
   settings: NodeJS.ProcessEnv = {},
-): Promise<Pick<Platform, "directory" | "env" | "wrenn" | "start"> & { port: number }> {
+): Promise<Pick<Platform, "directory" | "env" | keyof Commands> & { port: number }> {
   const directory = await mkdtemp("/tmp/wrenn-e2e-");
   await linkSharedGuest(directory);
   const port = await freePort();
   const env = {
     ...process.env,
+    ...AGENT_CHOICE,
     WRENN_DIR: directory,
     WRENN_PORT: String(port),
     WRENN_SLOT_FIRST: String(FIRST_SLOT),
@@ -52,35 +43,15 @@ export async function preparePlatform(
     WRENN_SLOT_READY: "1",
     ...settings,
   };
-  const start: Platform["start"] = (args) => spawn(join(REPOSITORY, "wrenn"), args, { env, stdio: "pipe" });
-  const wrenn: Platform["wrenn"] = async (args, options = {}) => {
-    const child = spawn(join(REPOSITORY, "wrenn"), args, { env: { ...env, ...options.env }, stdio: "pipe" });
-    child.stdin.on("error", () => undefined); // the command may end without reading
-    child.stdin.end(options.input ?? "");
-    return await finished(child);
-  };
-  return { directory, env, port, start, wrenn };
+  return { directory, env, port, ...commandsWith(env) };
 }
 
-/** Makes a state directory use the guest and the golden snapshots that all tests share. */
-export async function linkSharedGuest(directory: string): Promise<void> {
-  for (const shared of ["guest", "golden"]) {
-    await mkdir(join(SHARED_DIRECTORY, shared), { recursive: true, mode: 0o711 });
-    await symlink(join(SHARED_DIRECTORY, shared), join(directory, shared));
+/** @param settings of control plane and host agent */
+export async function startPlatform(settings: Record<string, string> = {}): Promise<Platform> {
+  if (AGENT_IN_TESTBED) {
+    const { startTestbedPlatform } = await import("../nested/testbed-platform.ts");
+    return await startTestbedPlatform({ ...settings, ...AGENT_CHOICE });
   }
-}
-
-/** Collects what a started command prints, to its end. */
-export async function finished(child: ChildProcessWithoutNullStreams): Promise<Finished> {
-  const stdout: Buffer[] = [];
-  const stderr: Buffer[] = [];
-  child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
-  child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
-  const [code] = (await once(child, "close")) as [number | null];
-  return { code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() };
-}
-
-export async function startPlatform(settings: NodeJS.ProcessEnv = {}): Promise<Platform> {
   const { directory, env, port, start, wrenn } = await preparePlatform(settings);
   const up = await wrenn(["up", "--detach"]);
   if (up.code !== 0) {
@@ -99,15 +70,7 @@ export async function startPlatform(settings: NodeJS.ProcessEnv = {}): Promise<P
     env,
     wrenn,
     start,
-    async request(method, path, body) {
-      const response = await fetch(url + path, {
-        method,
-        headers: { "x-api-key": apiKey, ...(body === undefined ? {} : { "content-type": "application/json" }) },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-      const text = await response.text();
-      return { status: response.status, body: text === "" ? undefined : JSON.parse(text), headers: response.headers };
-    },
+    request: requestsTo(url, apiKey),
     async stop() {
       const down = await wrenn(["down", "--destroy"]);
       await rm(directory, { recursive: true, force: true });

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { leakGate } from "../leaks/gate.ts";
-import { finished, linkSharedGuest, preparePlatform, REPOSITORY_WRENN } from "./platform.ts";
+import { linkSharedGuest } from "./link-shared-guest.ts";
+import { finished, preparePlatform, REPOSITORY_WRENN } from "./platform.ts";
 
 type Prepared = Awaited<ReturnType<typeof preparePlatform>>;
 let platform: Prepared;

@@ -12,12 +12,15 @@ import { text } from "node:stream/consumers";
 import type { Readable } from "node:stream";
 import { createInterface } from "node:readline";
 import { hostagent } from "@wrenn/protocol";
+import { AGENT_CHOICE, AGENT_PROGRAM, patient } from "../config.ts";
 import { AgentClient } from "../../apps/control-plane/src/agent/agent-client.ts";
 import { AgentToken } from "../../apps/control-plane/src/agent/token.ts";
 import { newId } from "../../apps/control-plane/src/database/ids.ts";
-import { linkSharedGuest } from "../first-light/platform.ts";
+import { linkSharedGuest } from "../first-light/link-shared-guest.ts";
 
 const REPOSITORY = join(import.meta.dirname, "../..");
+/** What an agent is in a list of processes. */
+export const PROGRAM = AGENT_PROGRAM ?? join(REPOSITORY, "apps/host-agent/src/main.ts");
 /** Apart from those of other suites. */
 const FIRST_SLOT = 24_000;
 
@@ -51,10 +54,11 @@ export class AgentHost {
    */
   async start(env: NodeJS.ProcessEnv = {}, { metered = false } = {}): Promise<void> {
     const meter = metered ? ["--import", join(import.meta.dirname, "heap-meter.ts")] : [];
-    const child = spawn(process.execPath, [...meter, join(REPOSITORY, "apps/host-agent/src/main.ts")], {
+    const child = spawn(process.execPath, [...meter, PROGRAM], {
       cwd: REPOSITORY,
       env: {
         ...process.env,
+        ...AGENT_CHOICE,
         WRENN_DIR: this.directory,
         WRENN_SLOT_FIRST: String(FIRST_SLOT),
         WRENN_SLOT_COUNT: "96",
@@ -152,7 +156,7 @@ export class AgentHost {
   async shell({ id, incarnation }: { id: string; incarnation: bigint }, script: string): Promise<string> {
     let output = "";
     const request = { sandboxId: id, incarnation, cmd: "/bin/bash", args: ["-c", script], user: "root" };
-    for await (const { event } of this.client.startProcess(request, { signal: AbortSignal.timeout(60_000) })) {
+    for await (const { event } of this.client.startProcess(request, { signal: AbortSignal.timeout(patient(60_000)) })) {
       if (event?.event.case === "stdout" || event?.event.case === "stderr")
         output += Buffer.from(event.event.value).toString();
       if (event?.event.case === "ended" && event.event.value.exitCode !== 0)
@@ -179,7 +183,7 @@ export class AgentHost {
   }
 
   /** Settles when a sandbox is in a state; the change before the watch counts too. */
-  async reached(id: string, state: hostagent.SandboxState, timeoutMs = 30_000): Promise<hostagent.Sandbox> {
+  async reached(id: string, state: hostagent.SandboxState, timeoutMs = patient(30_000)): Promise<hostagent.Sandbox> {
     for await (const { event } of this.client.watchSandboxes(AbortSignal.timeout(timeoutMs))) {
       if (event.case === "ready") {
         const now = await this.get(id);

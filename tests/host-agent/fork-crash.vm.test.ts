@@ -7,9 +7,13 @@ import { join } from "node:path";
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { hostagent } from "@wrenn/protocol";
+import { DISK_STORE, patient } from "../config.ts";
 import { newId } from "../../apps/control-plane/src/database/ids.ts";
 import { leakGate } from "../leaks/gate.ts";
-import { AgentHost, SandboxState } from "./agent-process.ts";
+import { AgentHost, PROGRAM, SandboxState } from "./agent-process.ts";
+
+/** What is done to the source's disk while it stands still. */
+const IN_THE_FREEZE = DISK_STORE === "qcow2" ? "disk.switch" : "seal.copy";
 
 let host: AgentHost;
 let source: hostagent.Sandbox;
@@ -18,7 +22,7 @@ leakGate(() => ({
   directories: ["sandboxes", "templates"].map((name) => join(host.directory, name)),
   // The source outlives the tests, the agent is another one after each.
   ignore: (_kind, item) =>
-    item.includes(source.id) || /host-agent\/src\/main\.ts|wrenn-pager| monitor |\/run\//.test(item),
+    item.includes(source.id) || item.includes(PROGRAM) || /wrenn-pager| monitor |\/run\//.test(item),
 }));
 
 beforeAll(async () => {
@@ -53,7 +57,7 @@ async function dieIn(work: () => Promise<unknown>, failpoint: string): Promise<v
   await host.end();
   await host.start({ WRENN_FAILPOINTS: `${failpoint}=kill` });
   expect(await Promise.allSettled([work()])).toMatchObject([{ status: "rejected" }]);
-  expect(await host.ends(5_000)).toBe(true);
+  expect(await host.ends(patient(5_000))).toBe(true);
   await host.start();
 }
 
@@ -70,7 +74,7 @@ async function expectOnlyTheSource(): Promise<void> {
 
 describe("an agent that is killed", () => {
   // oxlint-disable-next-line vitest/expect-expect -- expectOnlyTheSource()
-  it.each(["disk.switch", "layer.publish.rename", "adopt.publish.rename"])(
+  it.each([IN_THE_FREEZE, "layer.publish.rename", "adopt.publish.rename"])(
     "in a fork at %s leaves no child, and the source runs on",
     async (failpoint) => {
       await dieIn(fork, failpoint);

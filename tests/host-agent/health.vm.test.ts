@@ -1,11 +1,12 @@
 /** Guests that stop answering are told apart from busy ones, and reported. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hostagent } from "@wrenn/protocol";
+import { patient } from "../config.ts";
 import { leakGate } from "../leaks/gate.ts";
 import { AgentHost } from "./agent-process.ts";
 
 const { Health } = hostagent;
-const WITHIN_MS = 120_000;
+const WITHIN_MS = patient(120_000);
 let host: AgentHost;
 leakGate(() => ({ stateDirectory: host.directory }));
 

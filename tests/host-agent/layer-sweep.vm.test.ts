@@ -8,6 +8,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { patient } from "../config.ts";
 import { leakGate } from "../leaks/gate.ts";
 import { AgentHost } from "./agent-process.ts";
 import { Journal } from "./journal.ts";
@@ -26,7 +27,7 @@ const NO_STORAGE = /^(kill|start\.|run\.)/;
 const NOT_OF_LAYERS = /^(run\.(ip|nft|conntrack)|slot|network)/;
 const STOP_POLL_MS = 3;
 /** An agent that kills itself is gone at once. */
-const SUICIDE_MS = 5_000;
+const SUICIDE_MS = patient(5_000);
 
 interface Pair {
   /** Says all of it: the key of the journal. */
@@ -90,7 +91,7 @@ describe("sandboxes", () => {
       print(pairs, journal.entries);
       expect(failures).toEqual([]);
     },
-    full ? 6 * 3_600_000 : 600_000,
+    patient(full ? 6 * 3_600_000 : 600_000),
   );
 });
 

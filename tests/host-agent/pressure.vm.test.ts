@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { patient } from "../config.ts";
 import { leakGate } from "../leaks/gate.ts";
 import { AgentHost, SandboxState } from "./agent-process.ts";
 
@@ -43,7 +44,10 @@ describe("low disk", () => {
     const directory = await mkdtemp("/tmp/wrenn-small-");
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=2600m,mode=711", "tmpfs", directory]);
     cleanups.push(async () => {
-      await vi.waitFor(() => execFileSync("umount", [directory], { stdio: "pipe" }), { timeout: 5_000, interval: 100 });
+      await vi.waitFor(() => execFileSync("umount", [directory], { stdio: "pipe" }), {
+        timeout: patient(5_000),
+        interval: 100,
+      });
       await rm(directory, { recursive: true });
     });
     const state = join(directory, "state");
@@ -55,11 +59,11 @@ describe("low disk", () => {
     const writing = host
       .shell(writer, "dd if=/dev/zero of=/root/fill bs=1M count=1500 conv=fsync 2>/dev/null; echo wrote")
       .catch(() => "cut");
-    const paused = await host.reached(writer.id, SandboxState.PAUSED, 90_000);
+    const paused = await host.reached(writer.id, SandboxState.PAUSED, patient(90_000));
     await writing;
     await vi.waitFor(
       async () => expect((await host.get(writer.id))?.reason).toBe("the host was short of disk"),
-      10_000,
+      patient(10_000),
     );
     expect(paused.resumable).toBe(true);
     expect(await host.shell(quiet, "echo written > /root/file; sync; cat /root/file")).toBe("written");

@@ -6,6 +6,7 @@ import { readdir, readFile, rm } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { hostagent } from "@wrenn/protocol";
+import { patient } from "../config.ts";
 import { newId } from "../../apps/control-plane/src/database/ids.ts";
 import { leakGate } from "../leaks/gate.ts";
 import { AgentHost, SandboxState } from "./agent-process.ts";
@@ -52,7 +53,7 @@ describe("an agent that is killed", () => {
     const startedAt = Date.now();
     process.kill(vmm, "SIGKILL");
     expect((await host.reached(dying.id, SandboxState.FAILED)).reason).toBe("the VM was killed by SIGKILL");
-    expect(Date.now() - startedAt).toBeLessThan(5_000); // promised: one second
+    expect(Date.now() - startedAt).toBeLessThan(patient(5_000)); // promised: one second
     process.kill(shim, "SIGKILL");
     expect((await host.reached(lost.id, SandboxState.FAILED)).reason).toBe("the VM ended together with its shim");
   });
@@ -99,7 +100,7 @@ describe("an agent that is killed", () => {
       expect(failures).toEqual([]);
       expect(died).toBeGreaterThan(journal.entries.length / 2); // steps of the pool behind it may come earlier or later
     },
-    full ? 3_600_000 : 240_000,
+    patient(full ? 3_600_000 : 240_000),
   );
 });
 
@@ -135,7 +136,7 @@ async function killedAt(place: string): Promise<boolean> {
     () => true,
     () => false,
   );
-  if (!finished) await vi.waitUntil(() => !host.alive, 10_000); // nothing else may end a life
+  if (!finished) await vi.waitUntil(() => !host.alive, patient(10_000)); // nothing else may end a life
   const died = !host.alive;
   await host.end("SIGKILL");
   await host.start();

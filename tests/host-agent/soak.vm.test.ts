@@ -1,6 +1,7 @@
 /** Many at once, and many one after another: everything back to where it began. Longer with `./wrenn test --full`. */
 import { readdir, readFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { patient } from "../config.ts";
 import { leakGate } from "../leaks/gate.ts";
 import { AgentHost } from "./agent-process.ts";
 
@@ -79,7 +80,7 @@ describe("many at once", () => {
       });
       await Promise.all(sandboxes.map(async ({ id }) => await host.client.destroySandbox(id)));
     },
-    full ? HOUR_MS : 180_000,
+    patient(full ? HOUR_MS : 180_000),
   );
 });
 
@@ -94,7 +95,7 @@ describe("many one after another", () => {
       });
       expect(await readdir(`${host.directory}/sandboxes`)).toEqual([]);
     },
-    full ? 2 * HOUR_MS : 180_000,
+    patient(full ? 2 * HOUR_MS : 180_000),
   );
 
   it(
@@ -110,7 +111,7 @@ describe("many one after another", () => {
       });
       expect(Number(await host.shell({ id, incarnation }, "wc -l < /root/rounds"))).toBe(Number(incarnation) - 1);
     },
-    full ? 2 * HOUR_MS : 180_000,
+    patient(full ? 2 * HOUR_MS : 180_000),
   );
 });
 

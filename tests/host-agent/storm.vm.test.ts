@@ -49,7 +49,8 @@ async function victims(directory: string): Promise<Victim[]> {
           ? "control plane"
           : argv[1] === "run" && argv[2]?.startsWith(`${directory}/`)
             ? "shim"
-            : argv[0]?.includes("qemu-system") && argv.some((argument) => argument.includes(`${directory}/`))
+            : /qemu-system|firecracker/.test(argv[0] ?? "") &&
+                argv.some((argument) => argument.includes(`${directory}/`))
               ? "vmm"
               : argv[0]?.endsWith("/postgres") && argv.some((argument) => argument.startsWith(`${directory}/`))
                 ? "database"

@@ -1,9 +1,10 @@
 /** The leak gate: after a test, the host has nothing that it did not have before. */
 import { setTimeout as delay } from "node:timers/promises";
+import { patient } from "../config.ts";
 import { takeInventory, type Inventory, type Kind } from "./inventory.ts";
 
 /** The kernel takes namespaces, links and processes down behind the call that asks for it; it gets this long. */
-const GRACE_MS = 2_000;
+const GRACE_MS = patient(2_000);
 
 /** One thing too many. */
 export interface Leak {

@@ -5,35 +5,21 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmod, copyFile, mkdir, writeFile } from "node:fs/promises";
+import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { createInterface } from "node:readline";
-import { guestManifestPath, readGuestManifest } from "@wrenn/guest";
-import { run } from "@wrenn/effects";
-import { elfKernelPath } from "../../apps/host-agent/src/vmm/firecracker/kernel-image.ts";
+import { linkSharedGuest } from "../first-light/link-shared-guest.ts";
 import { expectNoLeak, takeInventory } from "../leaks/index.ts";
-import { GUEST_PORT, IMAGE_NAME, KERNEL_NAME, TEMPLATE, TOKEN_NAME } from "./names.ts";
+import { GUEST_PORT, TOKEN_NAME } from "./names.ts";
 import { relay } from "./relay.ts";
+import { takeSharedGuest } from "./shared-guest.ts";
 
-const SHARED_DIRECTORY = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
+const TEMPLATES = process.env["TEMPLATES"] ?? "";
 const AGENT = process.env["AGENT"] ?? "";
 const EXCHANGE = process.env["TESTBED_EXCHANGE"] ?? "";
 const DIRECTORY = "/var/lib/wrenn";
 const SOCKET = join(DIRECTORY, "run/host-agent.sock");
-
-/** The shared guest, with its template's image on the testbed's own disk, where files share blocks. */
-async function putGuest(): Promise<void> {
-  const manifest = await readGuestManifest(SHARED_DIRECTORY);
-  await mkdir(join(DIRECTORY, "kernels"), { mode: 0o755 });
-  await copyFile(join(EXCHANGE, KERNEL_NAME), elfKernelPath(DIRECTORY, manifest.kernelPath));
-  const rootfsPath = join(DIRECTORY, "guest/rootfs.ext4");
-  await mkdir(join(DIRECTORY, "guest"), { mode: 0o711 });
-  await run(["qemu-img", "convert", "-O", "raw", join(EXCHANGE, IMAGE_NAME), rootfsPath]);
-  await chmod(rootfsPath, 0o444);
-  const templates = manifest.templates.filter(({ name }) => name === TEMPLATE).map((one) => ({ ...one, rootfsPath }));
-  await writeFile(guestManifestPath(DIRECTORY), JSON.stringify({ ...manifest, templates }));
-}
 
 async function startAgent(): Promise<ChildProcess> {
   const child = spawn(process.execPath, [AGENT], {
@@ -65,7 +51,8 @@ const say = (word: string): boolean => process.stdout.write(`${word}\n`);
 
 await mkdir(join(DIRECTORY, "secrets"), { mode: 0o700 });
 await copyFile(join(EXCHANGE, TOKEN_NAME), join(DIRECTORY, "secrets/agent-token"));
-await putGuest();
+await takeSharedGuest(TEMPLATES.split(","));
+await linkSharedGuest(DIRECTORY);
 const before = await takeInventory();
 let agent = await startAgent();
 const server = await relay({ port: GUEST_PORT, host: "0.0.0.0" }, { path: SOCKET });

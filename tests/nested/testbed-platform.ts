@@ -11,76 +11,84 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
-import { run } from "@wrenn/effects";
-import { progressFor, readGuestManifest } from "@wrenn/guest";
+import { progressFor } from "@wrenn/guest";
 import { ensureTestbed, runInTestbed, type TestbedEnd } from "@wrenn/testbed";
 import { chooseNestedAcceleration } from "@wrenn/virtualization";
+import { patient } from "../config.ts";
 import { freePort } from "../free-port.ts";
 import { TestServer } from "../../apps/control-plane/src/database/test-database.ts";
 import { startServices } from "../../apps/control-plane/src/services.ts";
 import { startTestApp } from "../../apps/control-plane/src/test-app.ts";
-import { unpackKernel } from "../../apps/host-agent/src/vmm/firecracker/kernel-image.ts";
+import { SHARED_DIRECTORY } from "../../guest/testing/test-guest.ts";
+import { commandsWith } from "../first-light/commands.ts";
+import type { Platform } from "../first-light/platform.ts";
+import { requestsTo } from "../first-light/requests.ts";
 import { bundle } from "./bundle.ts";
-import { GUEST_PORT, IMAGE_NAME, KERNEL_NAME, TEMPLATE, TOKEN_NAME } from "./names.ts";
+import { GUEST_PORT, TOKEN_NAME } from "./names.ts";
 import { relay } from "./relay.ts";
+import { prepareSharedGuest } from "./shared-guest.ts";
 
-const SHARED_DIRECTORY = process.env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
 const CHECKOUT = join(import.meta.dirname, "../..");
-const MEMORY_MIB = 2_048;
+const MEMORY_MIB = 3_072;
 /** A testbed without KVM, beside other work. */
 const DEADLINE_MS = 1_500_000;
 
-export interface TestbedPlatform {
-  /** One request to the API. */
-  request(method: string, path: string, body?: unknown): Promise<{ status: number; body: any }>;
+export interface TestbedPlatform extends Platform {
   /** A file of a sandbox. */
   file(id: string, path: string, content?: Buffer): Promise<Buffer>;
   /** Kills the host agent and starts the next one. */
   restartAgent(): Promise<void>;
-  /** @throws Error when the agent left something in the testbed */
-  stop(): Promise<void>;
 }
 
-/** @param env settings of the host agent */
-export async function startTestbedPlatform(env: Record<string, string>): Promise<TestbedPlatform> {
+/**
+ * Its `stop` throws when the agent left something in the testbed.
+ * @param settings of control plane and host agent
+ * @param templates that the agent has
+ */
+export async function startTestbedPlatform(
+  settings: Record<string, string>,
+  templates: readonly string[] = ["base", "minimal"],
+): Promise<TestbedPlatform> {
   await using cleanup = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "wrenn-nested-"));
   cleanup.defer(() => rm(directory, { recursive: true, force: true }));
   const token = randomUUID();
-  const machine = await startMachine(directory, token, env);
+  const machine = await startMachine(directory, token, { ...settings, TEMPLATES: templates.join() });
   cleanup.defer(() => machine.cut());
-  const socketPath = join(directory, "agent.sock");
-  const local = await relay({ path: socketPath }, { host: "127.0.0.1", port: machine.port });
-  cleanup.defer(() => void local.close());
   const server = await TestServer.start();
   cleanup.defer(() => server.stop());
   const test = await startTestApp(await server.newDatabase(), {
-    WRENN_AGENT_SOCKET: socketPath,
+    ...settings,
     WRENN_SETTLED_AGE_SEC: String(DEADLINE_MS / 1_000), // an operation takes long in there
   });
   cleanup.defer(() => test.stop());
-  await writeFile(join(test.stateDirectory, "secrets", "agent-token"), token);
+  await mkdir(join(test.stateDirectory, "run"), { recursive: true });
+  const path = join(test.stateDirectory, "run/host-agent.sock");
+  const local = await relay({ path }, { host: "127.0.0.1", port: machine.port });
+  cleanup.defer(() => void local.close());
+  await writeFile(join(test.stateDirectory, "secrets/agent-token"), token);
   startServices(test.services);
   await test.services.hosts.firstContact;
+  const { apiKey } = test;
   const url = await test.app.listen({ port: 0, host: "127.0.0.1" });
-  const headers = { "x-api-key": test.apiKey };
+  const headers = { "x-api-key": apiKey };
+  const env = { ...process.env, WRENN_DIR: "/nonexistent", WRENN_API_URL: url, WRENN_API_KEY: apiKey };
   const live = cleanup.move();
   return {
-    async request(method, path, body) {
-      const content = body === undefined ? {} : { body: JSON.stringify(body) };
-      const type = body === undefined ? {} : { "content-type": "application/json" };
-      const response = await fetch(url + path, { method, headers: { ...headers, ...type }, ...content });
-      const answer = await response.text();
-      return { status: response.status, body: answer === "" ? undefined : JSON.parse(answer) };
-    },
-    async file(id, path, content) {
-      const place = `${url}/v1/sandboxes/${id}/files?path=${encodeURIComponent(path)}`;
+    directory: test.stateDirectory,
+    url,
+    apiKey,
+    env,
+    ...commandsWith(env),
+    request: requestsTo(url, apiKey),
+    async file(id, filePath, content) {
+      const place = `${url}/v1/sandboxes/${id}/files?path=${encodeURIComponent(filePath)}`;
       const response = await fetch(
         place,
         content === undefined ? { headers } : { method: "PUT", headers, body: content },
       );
       const bytes = Buffer.from(await response.arrayBuffer());
-      if (!response.ok) throw new Error(`${path}: ${response.status} ${bytes.toString()}`);
+      if (!response.ok) throw new Error(`${filePath}: ${response.status} ${bytes.toString()}`);
       return bytes;
     },
     restartAgent: () => machine.tell("restart", "restarted"),
@@ -102,16 +110,11 @@ interface Machine {
 
 async function startMachine(directory: string, token: string, env: Record<string, string>): Promise<Machine> {
   const controller = new AbortController();
-  const signal = AbortSignal.any([controller.signal, AbortSignal.timeout(DEADLINE_MS)]);
+  const signal = AbortSignal.any([controller.signal, AbortSignal.timeout(patient(DEADLINE_MS))]);
   const exchangeDirectory = join(directory, "exchange");
   await mkdir(exchangeDirectory);
   await writeFile(join(exchangeDirectory, TOKEN_NAME), token);
-  const { templates, kernelPath } = await readGuestManifest(SHARED_DIRECTORY);
-  await unpackKernel(kernelPath, join(exchangeDirectory, KERNEL_NAME));
-  const image = templates.find(({ name }) => name === TEMPLATE)?.rootfsPath ?? "";
-  await run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", image, join(exchangeDirectory, IMAGE_NAME)], {
-    signal,
-  });
+  await prepareSharedGuest(signal);
   const port = await freePort();
   const [input, output, error] = [new PassThrough(), new PassThrough(), new PassThrough()];
   const complaints = text(error);

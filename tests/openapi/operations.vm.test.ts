@@ -8,6 +8,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { WebSocket } from "ws";
+import { patient } from "../config.ts";
 import { fuzz } from "../../tools/schemathesis/schemathesis.ts";
 import { startPlatform, type Platform } from "../first-light/platform.ts";
 import { leakGate } from "../leaks/gate.ts";
@@ -128,7 +129,7 @@ async function callWithExample(operation: Operation, things: Things): Promise<st
     socket.terminate();
     return [];
   }
-  const response = await fetch(url, { ...init, signal: AbortSignal.timeout(60_000) });
+  const response = await fetch(url, { ...init, signal: AbortSignal.timeout(patient(60_000)) });
   const type = response.headers.get("content-type") ?? "";
   const isEndless = type.startsWith("text/event-stream");
   if (isEndless) await response.body?.cancel();
@@ -171,7 +172,7 @@ it("answers whatever is asked of a guest as the document says, and never with a 
     phases: ["examples", "fuzzing"],
     only: GUEST_OPERATIONS.filter((id) => !STREAM_OPERATIONS.includes(id)),
     config: `[parameters]\n"path.id" = ${JSON.stringify(body.id)}\n"query.path" = "/tmp/fuzzed"\n`,
-    signal: AbortSignal.timeout(170_000),
+    signal: AbortSignal.timeout(patient(170_000)),
   });
   await platform.request("DELETE", `/v1/sandboxes/${body.id}`);
   expect(told).toContain("No issues found");

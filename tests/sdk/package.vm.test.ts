@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { patient } from "../config.ts";
 import { run } from "../../packages/effects/src/index.ts";
 import { startPlatform, type Platform } from "../first-light/platform.ts";
 import { leakGate } from "../leaks/gate.ts";
@@ -55,7 +56,8 @@ afterAll(async () => {
 /** Runs one of their compiled modules; @returns what it printed. */
 async function runTheirs(runtime: readonly [string, ...string[]], name: string): Promise<string> {
   const env = { WRENN_API_URL: platform.url, WRENN_API_KEY: platform.apiKey };
-  return (await run([...runtime, join(theirs.directory, `built/${name}.js`)], { env, timeoutMs: 150_000 })).stdout;
+  return (await run([...runtime, join(theirs.directory, `built/${name}.js`)], { env, timeoutMs: patient(150_000) }))
+    .stdout;
 }
 
 describe("the packed SDK", () => {
@@ -69,8 +71,8 @@ describe("the packed SDK", () => {
     expect(JSON.parse(await runTheirs([process.execPath], "main"))).toEqual(EXPECTED);
   });
 
-  it.runIf(FULL).each(["deno", "bun"] as const)("works in %s", { timeout: 600_000 }, async (name) => {
-    const runtimes = await otherRuntimes(AbortSignal.timeout(300_000));
+  it.runIf(FULL).each(["deno", "bun"] as const)("works in %s", { timeout: patient(600_000) }, async (name) => {
+    const runtimes = await otherRuntimes(AbortSignal.timeout(patient(300_000)));
     expect(JSON.parse(await runTheirs(runtimes[name], "main"))).toEqual(EXPECTED);
   });
 

@@ -3,6 +3,7 @@ import { performance } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { WrennError } from "@wrenn/errors";
 import { CHECK_STEPS } from "./check-steps.ts";
+import { combinationsStep } from "./combinations-step.ts";
 import { add, formatCounts, NONE, type Counts } from "./counts.ts";
 import { chooseSeed, testEnvironment } from "./environment.ts";
 import { watchForLeaks } from "./leak-step.ts";
@@ -41,7 +42,7 @@ export async function runTests(options: TestOptions): Promise<number> {
     ...(options.pattern === undefined ? {} : { pattern: options.pattern }),
   };
   console.log(`fast-check seed ${seed}; the same again: WRENN_TEST_SEED=${seed}`);
-  const steps = [...CHECK_STEPS, ...SUITE_STEPS].filter(({ part }) => parts.has(part));
+  const steps = [...CHECK_STEPS, ...SUITE_STEPS, combinationsStep].filter(({ part }) => parts.has(part));
   const leaks = parts.has("host") || parts.has("vm") ? await watchForLeaks() : undefined;
   const outcomes: Outcome[] = [];
   for (const step of leaks === undefined ? steps : [...steps, leaks]) {
@@ -51,7 +52,7 @@ export async function runTests(options: TestOptions): Promise<number> {
   return summarise(outcomes, seed, options.signal.aborted);
 }
 
-function chooseParts({ only, pattern, shard }: TestOptions): ReadonlySet<Part> {
+function chooseParts({ full, only, pattern, shard }: TestOptions): ReadonlySet<Part> {
   const unknown = only?.find((part) => !(PARTS as readonly string[]).includes(part));
   if (unknown !== undefined) {
     throw new WrennError("invalid_request", `Cannot test ${JSON.stringify(unknown)}: there is no such part`, {
@@ -63,11 +64,10 @@ function chooseParts({ only, pattern, shard }: TestOptions): ReadonlySet<Part> {
       hint: "Write 1/3 for the first of three",
     });
   }
+  if (only !== undefined) return new Set(only as readonly Part[]);
   // a pattern names TypeScript tests: the checks have nothing to do with it
-  const chosen =
-    (only as readonly Part[] | undefined) ??
-    (pattern === undefined ? PARTS : (["unit", "host", "vm", "nested"] as const));
-  return new Set(chosen);
+  if (pattern !== undefined) return new Set(["unit", "host", "vm", "nested"]);
+  return new Set(full === true ? PARTS : PARTS.filter((part) => part !== "combinations"));
 }
 
 async function runStep(step: Step, context: StepContext): Promise<Outcome> {

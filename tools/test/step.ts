@@ -2,7 +2,7 @@
 import type { Counts } from "./counts.ts";
 
 /** What `--only` chooses between. */
-export const PARTS = ["check", "rust", "unit", "host", "vm", "nested"] as const;
+export const PARTS = ["check", "rust", "unit", "host", "vm", "nested", "combinations"] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface StepContext {

@@ -1,18 +1,15 @@
 /** The steps that run tests. */
-import { access, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { progressFor } from "@wrenn/guest";
-import { ensureTestbed, EXCHANGE_MOUNT, runInTestbed } from "@wrenn/testbed";
-import { chooseNestedAcceleration } from "@wrenn/virtualization";
 import { sharedBaseImage } from "../../guest/testing/test-guest.ts";
 import { countCargoTests, failedCargoTests, withoutSuccesses } from "./cargo-results.ts";
 import { MEMORY_GUARD } from "./check-steps.ts";
 import { runChild } from "./child.ts";
 import { add, NONE } from "./counts.ts";
-import type { Part, Step, StepContext, StepResult } from "./step.ts";
-import type { VitestReport } from "./vitest-reporter.ts";
+import type { Part, Step, StepContext } from "./step.ts";
+import { runVitestInTestbed, whatTheTestbedLacks } from "./vitest-in-testbed.ts";
+import { readReport, summarise, vitestArgv } from "./vitest-run.ts";
 
 const MINUTE = 60_000;
 /** How much longer the full run may take. */
@@ -91,88 +88,19 @@ const nestedSuite: Step = {
       console.log(`SKIPPED nested: the testbed needs ${lacking}, which is not installed`);
       return { counts: { ...NONE, skipped: 1 }, failures: [] };
     }
-    const exchange = await mkdtemp(join(tmpdir(), "wrenn-test-nested-"));
+    const exchangeDirectory = await mkdtemp(join(tmpdir(), "wrenn-test-nested-"));
     try {
-      const deadline = AbortSignal.timeout(NESTED_DEADLINE_MS * (context.full ? FULL_FACTOR : 1));
-      const signal = AbortSignal.any([context.signal, deadline]);
-      const end = await runInTestbed({
-        qemu: "qemu-system-x86_64",
-        accelerator: await chooseNestedAcceleration(),
-        image: await ensureTestbed({
-          stateDirectory: sharedDirectory(context),
-          progress: progressFor(process.stderr),
-          signal,
-        }),
-        argv: vitestArgv("nested", context),
-        env: {
-          ...context.env,
-          WRENN_TEST_REPORT: `${EXCHANGE_MOUNT}/report.json`,
-          NODE_COMPILE_CACHE: "/tmp/compile-cache",
-        },
-        directory: context.root,
+      return await runVitestInTestbed(context, {
+        project: "nested",
+        exchangeDirectory,
         memoryMib: NESTED_MEMORY_MIB,
-        fileSystem: "xfs",
-        exchangeDirectory: exchange,
-        input: Readable.from([]),
-        output: process.stdout,
-        error: process.stderr,
-        signal,
+        deadlineMs: NESTED_DEADLINE_MS * (context.full ? FULL_FACTOR : 1),
       });
-      const how = end.kind === "exit" ? `exit status ${end.code}` : "power cut";
-      const ok = end.kind === "exit" && end.code === 0;
-      return summarise("nested", ok, how, await readReport(join(exchange, "report.json")));
     } finally {
-      await rm(exchange, { recursive: true, force: true });
+      await rm(exchangeDirectory, { recursive: true, force: true });
     }
   },
 };
-
-/** The first program that is missing. */
-async function whatTheTestbedLacks(path: string): Promise<string | undefined> {
-  for (const program of ["qemu-system-x86_64", "mkfs.xfs", "dmsetup"]) {
-    const places = [...path.split(":"), "/usr/sbin", "/sbin"].map((directory) => join(directory, program));
-    const found = await Promise.all(
-      places.map((place) =>
-        access(place).then(
-          () => true,
-          () => false,
-        ),
-      ),
-    );
-    if (!found.includes(true)) return program;
-  }
-  return undefined;
-}
-
-const sharedDirectory = ({ env }: StepContext): string => env["WRENN_TEST_GUEST_DIR"] ?? "/var/lib/wrenn-test";
-
-function vitestArgv(project: string, { root, shard, pattern }: StepContext): [string, ...string[]] {
-  return [
-    process.execPath,
-    join(root, "node_modules/vitest/vitest.mjs"),
-    "run",
-    `--project=${project}`,
-    "--passWithNoTests",
-    "--reporter=default",
-    `--reporter=${join(root, "tools/test/vitest-reporter.ts")}`,
-    ...(shard === undefined ? [] : [`--shard=${shard}`]),
-    ...(pattern === undefined ? [] : [pattern]),
-  ];
-}
-
-async function readReport(path: string): Promise<VitestReport | undefined> {
-  try {
-    return JSON.parse(await readFile(path, "utf8")) as VitestReport;
-  } catch {
-    return undefined; // it did not come that far, or had no files to run
-  }
-}
-
-function summarise(project: string, ok: boolean, how: string, report: VitestReport | undefined): StepResult {
-  const { passed = 0, failed = 0, skipped = 0, failures = [] } = report ?? {};
-  if (ok || failed > 0) return { counts: { passed, failed, skipped }, failures };
-  return { counts: { passed, failed: failed + 1, skipped }, failures: [...failures, `vitest ${project}: ${how}`] };
-}
 
 export const SUITE_STEPS: readonly Step[] = [
   cargoSuite("cargo test", ["--workspace"], { inBaseImage: true }),

@@ -6,12 +6,13 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import type { hostagent } from "@wrenn/protocol";
+import { patient } from "../../config.ts";
 import { newId } from "../../../apps/control-plane/src/database/ids.ts";
 import { SandboxState, type AgentHost } from "../agent-process.ts";
 
 export const MEMORY_MIB = 256;
-const REWRITE_DEADLINE_MS = 15_000;
-const DEATH_DEADLINE_MS = 10_000;
+const REWRITE_DEADLINE_MS = patient(15_000);
+const DEATH_DEADLINE_MS = patient(10_000);
 const POLL_MS = 10;
 
 /**

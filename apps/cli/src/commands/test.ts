@@ -14,10 +14,13 @@ export const testCommand = defineCommand<TestOptions>({
   ],
   arguments: [{ syntax: "[pattern]", description: "only test files whose path contains this", completes: "file" }],
   options: [
-    { flags: "--full", description: "more property-test runs and the long tests" },
+    {
+      flags: "--full",
+      description: "more property-test runs, the long tests, and tests with VMs on every combination of VMM and disks",
+    },
     {
       flags: "--only <parts>",
-      description: "only these, separated by commas: check, rust, unit, host, vm, nested",
+      description: "only these, separated by commas: check, rust, unit, host, vm, nested, combinations",
       parse: (text) => text.split(","),
     },
     { flags: "--shard <i/n>", description: "only the i-th of n parts of the TypeScript tests" },

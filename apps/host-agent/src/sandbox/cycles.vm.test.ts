@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { patient } from "../../../../tests/config.ts";
 import { Journal } from "../../../../tests/host-agent/journal.ts";
 import { leakGate } from "../../../../tests/leaks/gate.ts";
 import { COLLAPSE_GENERATIONS } from "../snapshot/policy.ts";
@@ -60,7 +61,7 @@ describe("many pauses and resumes", () => {
               more: expect.toSatisfy((more: number) => more <= TOLERANCE) as number,
             });
         },
-        { timeout: 30_000, interval: 500 },
+        { timeout: patient(30_000), interval: 500 },
       );
       expect(after.agentMib - before.agentMib).toBeLessThan(AGENT_MIB);
       // A chain is joined at its bound, and a resume waits for that at twice its bound.
@@ -69,7 +70,7 @@ describe("many pauses and resumes", () => {
       await host.manager.destroy(sandbox.id, 0);
       journal.add({ what: new Date().toISOString(), cycles, before, after });
     },
-    full ? 3 * 3_600_000 : 240_000,
+    patient(full ? 3 * 3_600_000 : 240_000),
   );
 });
 

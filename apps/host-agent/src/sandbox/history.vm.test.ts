@@ -10,9 +10,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { patient } from "../../../../tests/config.ts";
 import { Journal } from "../../../../tests/host-agent/journal.ts";
 import { leakGate } from "../../../../tests/leaks/gate.ts";
-import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
 import { runInGuest } from "../envd/run-in-guest.ts";
 import { flattenLayer } from "../snapshot/rewrite-layer.ts";
 import { verifyLayer } from "../snapshot/verify-layer.ts";
@@ -53,7 +53,7 @@ for write in json.loads(sys.argv[1]):
             file.write(bytes(${PAGE}) if write["what"] == "zero" else hashlib.sha256(b"%d:%d" % (write["seed"], n)).digest() * ${PAGE / 32})
 `;
 
-const signal = (): AbortSignal => AbortSignal.timeout(120_000);
+const signal = (): AbortSignal => AbortSignal.timeout(patient(120_000));
 let host: TestHost;
 leakGate(() => ({
   stateDirectory: host.stateDirectory,
@@ -91,7 +91,7 @@ describe("any history of a sandbox", () => {
       await history.end();
       expect(host.manager.list()).toEqual([]);
     },
-    full ? 4 * 3_600_000 : 300_000,
+    patient(full ? 4 * 3_600_000 : 300_000),
   );
 });
 
@@ -161,7 +161,7 @@ class History {
     using held = await host.manager.holdPresentLayer(this.#sandbox.id, this.#sandbox.incarnation);
     await this.change();
     const parent = await mkdtemp(join(host.stateDirectory, "flat-"));
-    const tools = { pager: host.pager, disks: new Qcow2Store() };
+    const tools = { pager: host.pager, disks: host.disks };
     const target = { buildId: "flat", parent, diskDirectory: parent, diskId: "disk" };
     const flat = await flattenLayer(held.layer, target, undefined, tools, signal());
     for (const layer of [held.layer, flat]) {

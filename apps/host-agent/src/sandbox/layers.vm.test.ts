@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, writeFile, chmod } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { patient, VMM } from "../../../../tests/config.ts";
 import { leakGate } from "../../../../tests/leaks/gate.ts";
-import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
 import { runInGuest } from "../envd/run-in-guest.ts";
 import { COLLAPSE_GENERATIONS } from "../snapshot/policy.ts";
 import { openLayer, type Layer } from "../snapshot/layer.ts";
@@ -14,7 +14,7 @@ import { stopLeftover } from "../vmm/shim.ts";
 import type { SandboxView } from "./manager.ts";
 
 const MIB = 1024 * 1024;
-const signal = (): AbortSignal => AbortSignal.timeout(120_000);
+const signal = (): AbortSignal => AbortSignal.timeout(patient(120_000));
 let host: TestHost;
 leakGate(() => ({
   stateDirectory: host.stateDirectory,
@@ -50,7 +50,7 @@ async function pauseAndResume(sandbox: SandboxView): Promise<SandboxView> {
 }
 
 async function expectIntact(layer: Layer): Promise<void> {
-  const files = await verifyLayer(layer, { pager: host.pager, disks: new Qcow2Store() }, signal());
+  const files = await verifyLayer(layer, { pager: host.pager, disks: host.disks }, signal());
   expect(files.filter(({ problem }) => problem !== undefined)).toEqual([]);
 }
 
@@ -82,9 +82,11 @@ describe("the layers of a sandbox", () => {
     }
     const joined = await lastLayer(sandbox.id);
     await expectIntact(joined);
-    // It went along with every pause, and with the joining.
-    expect(await readFile(workingSetPathOf(joined.directory), "utf8")).toContain("no working set");
-    expect(joined.meta.disk.backingPaths).toHaveLength(2); // its golden snapshot's and its template's
+    // It went along with every pause, and with the joining, unless the guest was on the pager, which records a new one.
+    const workingSet = await readFile(workingSetPathOf(joined.directory), "utf8");
+    expect(workingSet.includes("no working set")).toBe(VMM === "qemu");
+    // Its golden snapshot's, unless that was cloned, and its template's.
+    expect(joined.meta.disk.backingPaths.length).toBeLessThanOrEqual(2);
     expect(
       await shell(sandbox, "sha256sum -c /root/sum && tail -n 1 /root/generations && cat /dev/shm/generation"),
     ).toMatch(new RegExp(`OK\n${COLLAPSE_GENERATIONS - 1}\n${COLLAPSE_GENERATIONS - 1}$`));
@@ -92,7 +94,9 @@ describe("the layers of a sandbox", () => {
     await host.manager.pause(sandbox.id, sandbox.incarnation);
     expect((await lastLayer(sandbox.id)).meta.generation).toBe(2);
     // what nothing stands on is removed behind the answer, with the end of the VM
-    await vi.waitFor(async () => expect(await entries(sandbox.id, "layers")).toHaveLength(2), { timeout: 10_000 });
+    await vi.waitFor(async () => expect(await entries(sandbox.id, "layers")).toHaveLength(2), {
+      timeout: patient(10_000),
+    });
     sandbox = (await host.manager.resume(sandbox.id, sandbox.incarnation + 1, undefined)).sandbox;
     expect(await shell(sandbox, "sha256sum -c /root/sum && wc -l < /root/generations")).toContain("OK");
     await host.manager.destroy(sandbox.id, 0);
@@ -102,14 +106,15 @@ describe("the layers of a sandbox", () => {
     const sandbox = await create();
     await shell(sandbox, "echo before > /root/when; echo before > /dev/shm/when");
     const held = await host.manager.holdPresentLayer(sandbox.id, 1);
+    const [inTheFreeze, behindIt] =
+      host.disks.sealCopy === undefined ? ["switch-disk", ["seal", "publish"]] : ["copy-disk", ["publish"]];
     expect(held.stages.map(({ name }) => name)).toEqual([
       "pre-flush",
       "freeze",
       "capture",
-      "switch-disk",
+      inTheFreeze,
       "thaw",
-      "seal",
-      "publish",
+      ...behindIt,
     ]);
     await shell(sandbox, "echo after > /root/when; echo after > /dev/shm/when; sync");
     const resumed = await pauseAndResume(sandbox);
@@ -121,7 +126,7 @@ describe("the layers of a sandbox", () => {
     const parent = join(host.stateDirectory, "flat");
     await mkdir(parent);
     const target = { buildId: "flat", parent, diskDirectory: parent, diskId: "disk" };
-    const tools = { pager: host.pager, disks: new Qcow2Store() };
+    const tools = { pager: host.pager, disks: host.disks };
     const flat = await flattenLayer(held.layer, target, undefined, tools, signal());
     expect(flat.meta).toMatchObject({ generation: 0, disk: { backingPaths: [] }, memory: { accumulatedBytes: 0 } });
     await expectIntact(flat);

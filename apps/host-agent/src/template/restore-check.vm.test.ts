@@ -1,8 +1,8 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { patient } from "../../../../tests/config.ts";
 import { leakGate } from "../../../../tests/leaks/gate.ts";
-import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
 import { Stages } from "../sandbox/stages.ts";
 import { memoryPathOf } from "../snapshot/layer.ts";
 import { flattenLayer } from "../snapshot/rewrite-layer.ts";
@@ -11,7 +11,7 @@ import { startTestHost, type TestHost } from "../testing/host-fixture.ts";
 import { digestOfLayer } from "./memory-digest.ts";
 import { checkRestore } from "./restore-check.ts";
 
-const signal = (): AbortSignal => AbortSignal.timeout(120_000);
+const signal = (): AbortSignal => AbortSignal.timeout(patient(120_000));
 let host: TestHost;
 leakGate(() => ({ stateDirectory: host.stateDirectory, directories: [`${host.stateDirectory}/sandboxes`] }));
 
@@ -32,7 +32,7 @@ it("lets a flattened layer pass, and refuses it when one bit of its memory is an
     await checkRestore(
       layer,
       { name: "trial", directory: join(parent, "check"), diskMib: resources.diskMib, digest },
-      { vmm: host.vmm, network: host.network, disks: new Qcow2Store() },
+      { vmm: host.vmm, network: host.network, disks: host.disks },
       new Stages(),
       signal(),
     );
@@ -45,7 +45,7 @@ it("lets a flattened layer pass, and refuses it when one bit of its memory is an
 async function flatten(id: string, parent: string) {
   using held = await host.manager.holdPresentLayer(id, 1);
   const target = { buildId: "flat", parent, diskDirectory: parent, diskId: "disk" };
-  const tools = { pager: host.pager, disks: new Qcow2Store() };
+  const tools = { pager: host.pager, disks: host.disks };
   const layer = await flattenLayer(held.layer, target, undefined, tools, signal());
   return { layer, digest: await digestOfLayer(held.layer, signal()) };
 }

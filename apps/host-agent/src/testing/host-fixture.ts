@@ -1,6 +1,6 @@
 /**
- * A whole host agent inside a test process: real QEMU, shim, namespaces and guest, in a state directory
- * of its own. The built guest and the golden snapshots are shared by all tests of a machine
+ * A whole host agent inside a test process: real VMM, shim, namespaces and guest, in a state directory
+ * of its own, on the pair of VMM and disks that `tests/config.ts` tells. The built guest and the golden snapshots are shared by all tests of a machine
  * (`WRENN_TEST_GUEST_DIR`), for they take a minute to make.
  */
 import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
@@ -8,8 +8,10 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { ensureGuest, progressFor, type GuestManifest, type GuestTemplate } from "@wrenn/guest";
 import { examineMachine } from "@wrenn/virtualization";
+import { DISK_STORE, FIRECRACKER, patient, VMM } from "../../../../tests/config.ts";
 import { ENVD_PATH, MEMORY_GUARD_PATH, SHIM_PATH } from "../binaries.ts";
-import { Qcow2Store } from "../disk/qcow2/qcow2-store.ts";
+import type { DiskStore } from "../disk/disk-store.ts";
+import { openDisks } from "../disk/open-disks.ts";
 import type { NetworkPool } from "../network/network.ts";
 import { createNetworkPool } from "../network/pool.ts";
 import { openPager } from "../pager/open-pager.ts";
@@ -35,6 +37,7 @@ export interface TestHost {
   manifest: GuestManifest;
   template: GuestTemplate;
   vmm: Vmm;
+  disks: DiskStore;
   pager: Pager;
   network: NetworkPool;
   manager: SandboxManager;
@@ -46,9 +49,9 @@ export interface TestHost {
   stop(): Promise<void>;
 }
 
-/** The shared guest, built if need be, and this machine's QEMU. */
+/** The shared guest, built if need be, and this machine's VMM. */
 export async function prepareGuestAndVmm(pager: Pager): Promise<{ manifest: GuestManifest; vmm: Vmm }> {
-  const signal = AbortSignal.timeout(240_000);
+  const signal = AbortSignal.timeout(patient(240_000));
   await mkdir(SHARED_DIRECTORY, { recursive: true, mode: 0o711 });
   const manifest = await ensureGuest({
     stateDirectory: SHARED_DIRECTORY,
@@ -57,9 +60,9 @@ export async function prepareGuestAndVmm(pager: Pager): Promise<{ manifest: Gues
     signal,
   });
   const searchPath = process.env["PATH"] ?? "";
-  const machine = await examineMachine({ accelerator: undefined, firecracker: "firecracker", searchPath }, signal);
+  const machine = await examineMachine({ accelerator: undefined, firecracker: FIRECRACKER, searchPath }, signal);
   const vmm = await openVmm(
-    "qemu",
+    VMM,
     machine,
     {
       stateDirectory: SHARED_DIRECTORY, // where the TSC frequency of the shared snapshots is remembered
@@ -93,8 +96,9 @@ export async function startTestHost(
     await mkdir(join(SHARED_DIRECTORY, "golden"), { recursive: true, mode: 0o700 });
     await symlink(join(SHARED_DIRECTORY, "golden"), join(stateDirectory, "golden"));
   }
-  const pager = await openPager({ stateDirectory, log }, AbortSignal.timeout(30_000));
+  const pager = await openPager({ stateDirectory, log }, AbortSignal.timeout(patient(30_000)));
   const { manifest, vmm } = await prepareGuestAndVmm(pager);
+  const disks = openDisks(DISK_STORE);
   const network = await createNetworkPool({
     stateDirectory,
     firstIndex: FIRST_SLOT,
@@ -110,7 +114,7 @@ export async function startTestHost(
     vmm,
     pager,
     network,
-    disks: new Qcow2Store(),
+    disks,
     manifest,
     log,
     collapseGenerations: options.collapseGenerations ?? COLLAPSE_GENERATIONS,
@@ -124,6 +128,7 @@ export async function startTestHost(
     manifest,
     template,
     vmm,
+    disks,
     pager,
     network,
     manager,
