@@ -72,10 +72,9 @@ function chosen({ pattern = "", shard = "1/1", env }: StepContext): [Suite, Comb
 async function runShard(context: StepContext, suite: Suite, combination: Combination): Promise<StepResult> {
   const patience = (await chooseNestedAcceleration()) === "tcg" ? EMULATED_PATIENCE : 1;
   const kept = context.env["WRENN_TEST_JOURNAL"];
-  const exchangeDirectory =
-    kept === undefined
-      ? await mkdtemp(join(tmpdir(), "wrenn-test-shard-"))
-      : join(kept, `${suite.name}, ${combination.name}`);
+  // A comma or a space would end a word of QEMU's.
+  const name = `${suite.name} ${combination.name}`.replaceAll(" ", "-");
+  const exchangeDirectory = kept === undefined ? await mkdtemp(join(tmpdir(), "wrenn-test-shard-")) : join(kept, name);
   await mkdir(exchangeDirectory, { recursive: true });
   await rm(join(exchangeDirectory, "report.json"), { force: true });
   const env = {
