@@ -89,7 +89,7 @@ export async function runInTestbed(options: TestbedOptions): Promise<TestbedEnd>
   signal.addEventListener("abort", end, { once: true });
   if (signal.aborted) end();
   try {
-    const [status] = await ended.catch((cause: unknown) => {
+    const [status, by] = await ended.catch((cause: unknown) => {
       throw new WrennError("missing_requirement", `Cannot start ${options.qemu}`, {
         cause,
         hint: "Install the Debian package qemu-system-x86",
@@ -101,7 +101,7 @@ export async function runInTestbed(options: TestbedOptions): Promise<TestbedEnd>
     if (cut || status === POWER_CUT_STATUS) return { kind: "powerCut" };
     throw new WrennError(
       "internal",
-      `Cannot run in the testbed: it ended (${await lastWords(exchangeDirectory, complaints)})`,
+      `Cannot run in the testbed: it ended by ${by ?? `exit status ${status}`} (${await lastWords(exchangeDirectory, complaints)})`,
     );
   } finally {
     clearTimeout(timer);
