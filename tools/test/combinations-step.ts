@@ -112,6 +112,7 @@ async function runInside(context: StepContext, exchangeDirectory: string, deadli
     { ...context, env },
     {
       project: "vm",
+      reporter: "verbose",
       exchangeDirectory,
       memoryMib: MEMORY_MIB,
       deadlineMs,
@@ -123,7 +124,7 @@ async function runInside(context: StepContext, exchangeDirectory: string, deadli
 async function runOutside(context: StepContext, exchangeDirectory: string, deadlineMs: number): Promise<StepResult> {
   const report = join(exchangeDirectory, "report.json");
   const { ok, how } = await runChild({
-    argv: vitestArgv("vm", context),
+    argv: vitestArgv("vm", context, "verbose"),
     cwd: context.root,
     env: { ...context.env, WRENN_TEST_AGENT_PLACE: "testbed", WRENN_TEST_REPORT: report },
     deadlineMs,

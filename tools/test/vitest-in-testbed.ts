@@ -15,12 +15,13 @@ export interface VitestInTestbed {
   exchangeDirectory: string;
   memoryMib: number;
   deadlineMs: number;
+  reporter?: "default" | "verbose";
   /** What runs vitest inside: a program and its arguments before vitest's own; none unless told. */
   before?: readonly string[];
 }
 
 export async function runVitestInTestbed(context: StepContext, options: VitestInTestbed): Promise<StepResult> {
-  const { project, exchangeDirectory, memoryMib, deadlineMs, before = [] } = options;
+  const { project, exchangeDirectory, memoryMib, deadlineMs, reporter, before = [] } = options;
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(deadlineMs)]);
   const end = await runInTestbed({
     qemu: "qemu-system-x86_64",
@@ -30,7 +31,7 @@ export async function runVitestInTestbed(context: StepContext, options: VitestIn
       progress: progressFor(process.stderr),
       signal,
     }),
-    argv: [...before, ...vitestArgv(project, context)] as [string, ...string[]],
+    argv: [...before, ...vitestArgv(project, context, reporter)] as [string, ...string[]],
     env: {
       ...context.env,
       WRENN_TEST_REPORT: `${EXCHANGE_MOUNT}/report.json`,

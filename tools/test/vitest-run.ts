@@ -4,14 +4,19 @@ import { join } from "node:path";
 import type { StepContext, StepResult } from "./step.ts";
 import type { VitestReport } from "./vitest-reporter.ts";
 
-export function vitestArgv(project: string, { root, shard, pattern }: StepContext): [string, ...string[]] {
+/** @param reporter `verbose` tells of each test when it ends, for files that take long */
+export function vitestArgv(
+  project: string,
+  { root, shard, pattern }: StepContext,
+  reporter: "default" | "verbose" = "default",
+): [string, ...string[]] {
   return [
     process.execPath,
     join(root, "node_modules/vitest/vitest.mjs"),
     "run",
     `--project=${project}`,
     "--passWithNoTests",
-    "--reporter=default",
+    `--reporter=${reporter}`,
     `--reporter=${join(root, "tools/test/vitest-reporter.ts")}`,
     ...(shard === undefined ? [] : [`--shard=${shard}`]),
     ...(pattern === undefined ? [] : [pattern]),
