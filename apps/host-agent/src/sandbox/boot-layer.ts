@@ -5,7 +5,6 @@
 import { chown, open } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { remove } from "@wrenn/effects";
-import { WrennError } from "@wrenn/errors";
 import type { GuestManifest } from "@wrenn/guest";
 import { placementOf, type DiskBase, type DiskStore } from "../disk/disk-store.ts";
 import { GuestAgent } from "../envd/guest-agent.ts";
@@ -13,6 +12,7 @@ import { GUEST_MAC_ADDRESS, type Slot } from "../network/network.ts";
 import type { Pager } from "../pager/pager.ts";
 import { beginLayer, commitLayer, describeWholeMemory } from "../snapshot/commit-layer.ts";
 import { headerPathOf, memoryPathOf, statePathOf, type Layer } from "../snapshot/layer.ts";
+import { endedUnder } from "../vmm/vm-exit.ts";
 import type { Vmm } from "../vmm/vmm.ts";
 import type { Resources } from "./record.ts";
 
@@ -73,8 +73,8 @@ export async function bootLayer(options: BootLayerOptions, tools: BootTools, sig
   cleanup.defer(async () => void (await vm.stop()));
   const guest = new GuestAgent(slot.hostAddress, "");
   cleanup.defer(() => guest.close());
-  const ended = vm.exited.then(() => {
-    throw new WrennError("internal", `Cannot boot ${buildId}: its VM ended`);
+  const ended = vm.exited.then((exit) => {
+    throw endedUnder(`Cannot boot ${buildId}`, exit);
   });
   ended.catch(() => undefined);
   await Promise.race([ended, guest.waitUntilReady(signal).then(() => prepare(guest))]);

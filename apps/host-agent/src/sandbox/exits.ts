@@ -1,5 +1,5 @@
 /** Guests that end by themselves: noticed at once, reported with the reason, given back. */
-import type { VmExit } from "../vmm/vmm.ts";
+import { reasonOf } from "../vmm/vm-exit.ts";
 import type { Entry } from "./entry.ts";
 import { collect, settlePendingLayer } from "./layers.ts";
 import type { LiveGuest } from "./lifecycle.ts";
@@ -28,16 +28,4 @@ export async function fail(registry: Registry, entry: Entry, reason: string): Pr
   await settlePendingLayer(registry, entry);
   await collect(registry, entry);
   await registry.settle(entry, "failed", reason);
-}
-
-export function reasonOf(exit: VmExit): string {
-  if (exit.oom === true) return "the VM was killed: the host ran out of memory for it";
-  switch (exit.kind) {
-    case "exit":
-      return exit.code === 0 ? "the guest shut down" : `the VM ended with exit status ${exit.code}`;
-    case "signal":
-      return `the VM was killed by ${exit.signal}`;
-    case "lost":
-      return "the VM ended together with its shim";
-  }
 }

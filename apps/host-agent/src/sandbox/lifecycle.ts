@@ -14,6 +14,7 @@ import { GUEST_MAC_ADDRESS, type NetworkPool, type Slot } from "../network/netwo
 import { buildOf, guestMemoryOf, statePathOf, type Layer } from "../snapshot/layer.ts";
 import { findWorkingSet } from "../snapshot/working-set.ts";
 import { stopLeftover } from "../vmm/shim.ts";
+import { endedUnder } from "../vmm/vm-exit.ts";
 import type { VirtualMachine, Vmm } from "../vmm/vmm.ts";
 import { runGuestHook } from "./guest-hook.ts";
 import type { RecordStore, SandboxRecord } from "./record.ts";
@@ -115,10 +116,7 @@ export class Lifecycle {
       );
       hook.catch(() => undefined);
       const died = vm.exited.then((exit) => {
-        throw new WrennError(
-          "internal",
-          `Cannot start ${record.id}: its VM ended (${exit.signal ?? exit.code ?? exit.kind})`,
-        );
+        throw endedUnder(`Cannot start ${record.id}`, exit);
       });
       died.catch(() => undefined);
       const [staged, served] = await Promise.allSettled([records.stageRunning(record), Promise.race([hook, died])]);

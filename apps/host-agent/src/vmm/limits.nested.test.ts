@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { leakGate } from "../../../../tests/leaks/gate.ts";
 import { SHIM_PATH } from "../binaries.ts";
-import { reasonOf } from "../sandbox/exits.ts";
 import { readExitRecord, ShimProcess, type ShimSpec } from "./shim.ts";
+import { reasonOf } from "./vm-exit.ts";
 
 const MIB = 1024 * 1024;
 const UID = 2_000_001;

@@ -11,6 +11,7 @@ import { createInterface } from "node:readline";
 import { start, writeFileAtomic } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import { removeCgroup } from "./cgroup.ts";
+import { endedAtStart } from "./vm-exit.ts";
 import type { VmExit } from "./vmm.ts";
 
 const STOP_DEADLINE_MS = 10_000;
@@ -106,10 +107,8 @@ export class ShimProcess {
       if (child.kill("SIGTERM")) await ended; // the shim takes its VM with it
       throw error;
     }
-    throw new WrennError(
-      "internal",
-      `Cannot start the VM: it ended at once (${await lastConsoleLines(supervisionDirectory)})`,
-    );
+    const exit = await readExitRecord(supervisionDirectory);
+    throw endedAtStart("its program", exit, await lastConsoleLines(supervisionDirectory));
   }
 
   /** Connects to the shim of a VM that runs already; undefined when the VM has ended. */
@@ -221,7 +220,7 @@ function exitOf(state: StateLine & { state: "exited" }): VmExit {
 
 function startFailure(state: StateLine | undefined): WrennError {
   if (state?.state !== "failed")
-    return new WrennError("internal", "Cannot start the VM: its shim ended without a word");
+    return new WrennError("sandbox_unreachable", "Cannot start the VM: its shim was killed");
   return new WrennError("internal", `Cannot start the VM: ${state.what}: ${state.message ?? state.errno ?? "unknown"}`);
 }
 

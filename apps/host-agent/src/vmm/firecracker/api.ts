@@ -127,7 +127,9 @@ export class FirecrackerApi {
       if (error instanceof WrennError) throw error;
       if (deadline.aborted)
         throw new WrennError("timeout", `Cannot ${method} ${path}: Firecracker did not answer in ${deadlineMs} ms`);
-      throw new WrennError("internal", `Cannot ${method} ${path}: Firecracker closed its connection`, { cause: error });
+      throw new WrennError("sandbox_unreachable", `Cannot ${method} ${path}: Firecracker closed its connection`, {
+        cause: error,
+      });
     }
   }
 }

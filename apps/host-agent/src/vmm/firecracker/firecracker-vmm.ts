@@ -10,6 +10,7 @@ import { WrennError } from "@wrenn/errors";
 import type { Pager } from "../../pager/pager.ts";
 import { appears } from "../appears.ts";
 import { lastConsoleLines, ShimProcess, type ShimSpec } from "../shim.ts";
+import { endedAtStart } from "../vm-exit.ts";
 import { isBlockDevice } from "../vmm.ts";
 import type { BootSpec, MachineShape, RestoreSpec, VirtualMachine, VmPlacement, Vmm, VmRecord } from "../vmm.ts";
 import { FirecrackerApi, type RateLimiter, type TokenBucket } from "./api.ts";
@@ -190,9 +191,8 @@ export class FirecrackerVmm implements Vmm {
     const process = await ShimProcess.start(this.#options.shimPath, spec, supervisionDirectory, signal);
     const api = new FirecrackerApi(socketPath);
     try {
-      const died = process.exited.then(async () => {
-        const words = await lastConsoleLines(supervisionDirectory);
-        throw new WrennError("internal", `Cannot start the VM: Firecracker ended (${words})`);
+      const died = process.exited.then(async (exit) => {
+        throw endedAtStart("Firecracker", exit, await lastConsoleLines(supervisionDirectory));
       });
       died.catch(() => undefined);
       await Promise.race([listening, died]);

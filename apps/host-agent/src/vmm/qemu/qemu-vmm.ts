@@ -7,6 +7,7 @@ import { WrennError } from "@wrenn/errors";
 import type { Pager } from "../../pager/pager.ts";
 import { appears } from "../appears.ts";
 import { lastConsoleLines, ShimProcess, type ShimSpec } from "../shim.ts";
+import { endedAtStart } from "../vm-exit.ts";
 import { isBlockDevice } from "../vmm.ts";
 import type { BootSpec, MachineShape, RestoreSpec, VirtualMachine, VmPlacement, Vmm, VmRecord } from "../vmm.ts";
 import {
@@ -152,11 +153,8 @@ export class QemuVmm implements Vmm {
     );
     let qmp: QmpClient | undefined;
     try {
-      const died = process.exited.then(async () => {
-        throw new WrennError(
-          "internal",
-          `Cannot start the VM: QEMU ended (${await lastConsoleLines(placement.supervisionDirectory)})`,
-        );
+      const died = process.exited.then(async (exit) => {
+        throw endedAtStart("QEMU", exit, await lastConsoleLines(placement.supervisionDirectory));
       });
       const ready = listening.then(async () => {
         qmp = await QmpClient.connect(qmpSocketPath(placement.directory), signal);
