@@ -3,12 +3,10 @@
  * side does not answer with 2xx. What is due is in the database, so any control plane goes on with it.
  */
 import type { FastifyBaseLogger } from "fastify";
-import { request } from "undici";
 import { WrennError } from "@wrenn/errors";
 import type { Notifications } from "../database/notifications.ts";
-import { eventOf } from "../events/event-store.ts";
+import { attempt } from "./attempt.ts";
 import type { Destinations } from "./destination.ts";
-import { signatureHeaders } from "./signature.ts";
 import type { Delivery, WebhookStore } from "./webhook-store.ts";
 
 /** Waits between the attempts: the last one is about a day after the first. */
@@ -70,14 +68,14 @@ export class Deliverer {
   }
 
   async #deliver(delivery: Delivery): Promise<void> {
-    const { log, onAttempt, webhooks } = this.#options;
+    const { destinations, log, onAttempt, webhooks } = this.#options;
     const { webhook, event, attempts } = delivery;
     try {
-      await this.#send(delivery);
+      await attempt(webhook, event, destinations);
       await webhooks.recordDelivered(delivery);
       onAttempt("delivered");
     } catch (error) {
-      const why = reasonOf(error);
+      const why = WrennError.from(error).message;
       const wait = webhook.enabled ? RETRY_AFTER_SEC[attempts - 1] : undefined;
       onAttempt(wait === undefined ? "failed" : "retried");
       log.info({ webhook: webhook.id, event: event.id, attempts, reason: why }, "webhook was not delivered");
@@ -86,40 +84,9 @@ export class Deliverer {
         .catch((cause: unknown) => log.warn({ webhook: webhook.id, err: cause }, "cannot record a webhook's attempt"));
     }
   }
-
-  async #send({ webhook, event }: Delivery): Promise<void> {
-    const { destinations } = this.#options;
-    destinations.check(webhook.url);
-    const body = JSON.stringify(eventOf(event));
-    const { statusCode, body: answer } = await request(webhook.url, {
-      method: "POST",
-      dispatcher: destinations.agent,
-      signal: AbortSignal.timeout(ATTEMPT_TIMEOUT_MS),
-      headers: {
-        "content-type": "application/json",
-        "user-agent": "wrenn-webhooks",
-        ...signatureHeaders(webhook.secret, {
-          id: `${webhook.id}.${event.id}`,
-          timestamp: Math.floor(Date.now() / 1_000),
-          body,
-        }),
-      },
-      body,
-    });
-    await answer.dump({ limit: 65_536, signal: AbortSignal.timeout(ATTEMPT_TIMEOUT_MS) }).catch(() => undefined);
-    if (statusCode < 200 || statusCode >= 300)
-      throw new WrennError("unavailable", `it was answered with ${statusCode}`);
-  }
 }
 
 /** So that many that failed together are not repeated together. */
 function jittered(seconds: number): number {
   return seconds * (0.8 + Math.random() * 0.4);
-}
-
-function reasonOf(error: unknown): string {
-  for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if (cause instanceof WrennError) return cause.message;
-  const { code, message } = error as NodeJS.ErrnoException;
-  return code ?? message;
 }

@@ -34,17 +34,20 @@ export class Destinations {
   readonly #special = listOf(SPECIAL_IPV4);
   readonly #special6 = listOf(SPECIAL_IPV6);
   readonly #global6 = listOf([GLOBAL_IPV6]);
+  /** Does not follow redirects. */
   readonly agent: Agent;
+  /** Time for one attempt, all in all. */
+  readonly timeoutMs: number;
 
   /** @param allowedNetworks CIDR ranges that may be reached although they are private. */
-  constructor(allowedNetworks: readonly string[], options: { timeoutMs: number }) {
+  constructor(allowedNetworks: readonly string[], { timeoutMs }: { timeoutMs: number }) {
     this.#allowed = listOf(allowedNetworks);
+    this.timeoutMs = timeoutMs;
     this.agent = new Agent({
-      connect: { lookup: this.#lookup, timeout: options.timeoutMs },
-      headersTimeout: options.timeoutMs,
-      bodyTimeout: options.timeoutMs,
-      maxRedirections: 0,
-    } as Agent.Options);
+      connect: { lookup: this.#lookup, timeout: timeoutMs },
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+    });
   }
 
   /** @throws WrennError `invalid_request` for a URL that can never be used. */
