@@ -4,6 +4,7 @@ import { Type } from "typebox";
 import { Event, ListEventsQuery, StreamEventsQuery, type EventType } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import { callerOf } from "../auth/authenticate.ts";
+import { whenGone } from "../http/gone.ts";
 import type { Services } from "../services.ts";
 import { EventStream } from "./event-stream.ts";
 import type { EventFilter } from "./event-store.ts";
@@ -41,7 +42,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = as
       });
       streams.add(stream);
       services.metrics.streams.inc({ kind: "events" });
-      reply.raw.once("close", () => {
+      whenGone(reply, () => {
         streams.delete(stream);
         services.metrics.streams.dec({ kind: "events" });
         stream.end();

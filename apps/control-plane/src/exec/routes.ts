@@ -4,6 +4,7 @@ import type { FastifyReply } from "fastify";
 import { ExecRequest, ExecResponse, ExecTimeoutResponse, LIMITS, SandboxParams, signalName } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import { logError } from "../http/errors.ts";
+import { whenGone } from "../http/gone.ts";
 import { findSandbox, requireRunning } from "../sandboxes/find.ts";
 import { checkEnvs } from "../sandboxes/limits.ts";
 import type { Services } from "../services.ts";
@@ -98,11 +99,10 @@ async function follow(
     },
     deadlineAt - performance.now() + TIMEOUT_MARGIN_MS,
   );
-  const onClose = () => {
-    left = !options.reply.raw.writableFinished;
+  const stay = whenGone(options.reply, () => {
+    left = true;
     giveUp();
-  };
-  options.reply.raw.once("close", onClose);
+  });
   try {
     // beside the reading: a process may print before it has read all
     const feeding = feed(child, options.stdin);
@@ -122,7 +122,7 @@ async function follow(
     run.end = undefined;
   } finally {
     clearTimeout(timer);
-    options.reply.raw.off("close", onClose);
+    stay();
   }
   if (left) throw new WrennError("canceled", "Cannot answer: the caller went away");
   if (run.end?.signal === SIGKILL && performance.now() >= deadlineAt) run.end = undefined;

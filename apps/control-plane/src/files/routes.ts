@@ -7,7 +7,7 @@
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { FileQuery, FileWritten, ReadFileRequest, SandboxParams, UploadQuery } from "@wrenn/api-schema";
-import { goneSignal } from "../http/gone-signal.ts";
+import { goneSignal } from "../http/gone.ts";
 import { findSandbox, requireRunning } from "../sandboxes/find.ts";
 import type { Services } from "../services.ts";
 import { receiveForm } from "./multipart-upload.ts";

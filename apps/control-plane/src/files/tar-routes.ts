@@ -11,7 +11,7 @@ import { WrennError } from "@wrenn/errors";
 import type { SandboxRow } from "../database/tables.ts";
 import { GuestProcess } from "../exec/guest-process.ts";
 import { OutputBuffer } from "../exec/output.ts";
-import { goneSignal } from "../http/gone-signal.ts";
+import { whenGone } from "../http/gone.ts";
 import { entryViewOf } from "./entry-view.ts";
 import { findSandbox, requireRunning } from "../sandboxes/find.ts";
 import type { Services } from "../services.ts";
@@ -37,10 +37,8 @@ export const tarRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = asyn
       requireRunning("read files of", row);
       const { path, user } = request.query;
       await requireDirectory(row, request.query, request.id);
-      const gone = goneSignal(reply);
       const child = await runTar(row, ["-cf", "-", "-C", path, "."], user, request.id);
-      const kill = () => void child.kill().catch(() => child.detach());
-      gone.addEventListener("abort", kill, { once: true });
+      whenGone(reply, () => void child.kill().catch(() => child.detach()));
       return reply.type("application/x-tar").send(Readable.from(archiveOf(child, path), { objectMode: false }));
     },
   );

@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { Type } from "typebox";
 import { GuestProcessInfo, LogsQuery, Operation, SandboxMetrics, SandboxParams } from "@wrenn/api-schema";
-import { goneSignal } from "../http/gone-signal.ts";
+import { goneSignal } from "../http/gone.ts";
 import { sendHeadersAtOnce } from "../http/headers-at-once.ts";
 import type { Services } from "../services.ts";
 import { findSandbox, requireRunning } from "./find.ts";
