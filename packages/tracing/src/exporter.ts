@@ -58,12 +58,17 @@ export class Exporter {
     const resource = { attributes: [{ key: "service.name", value: { stringValue: this.#serviceName } }] };
     const body = { resourceSpans: [{ resource, scopeSpans: [{ scope: { name: "wrenn" }, spans }] }] };
     try {
-      const { ok, status } = await fetch(this.#url, {
+      const {
+        ok,
+        status,
+        body: answer,
+      } = await fetch(this.#url, {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: JSON.stringify(body),
         signal: AbortSignal.timeout(SEND_TIMEOUT_MS),
       });
+      await answer?.cancel(); // an answer that nobody reads keeps its connection
       if (!ok) throw new Error(`the collector answered ${status}`);
     } catch (error) {
       this.#onError(error);

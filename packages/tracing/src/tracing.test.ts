@@ -2,7 +2,8 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { promisify } from "node:util";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { FinishedSpan } from "./exporter.ts";
 import { currentTraceparent, span, startTracing, stopTracing } from "./index.ts";
 import { formatTraceparent, parseTraceparent } from "./traceparent.ts";
@@ -10,6 +11,7 @@ import { formatTraceparent, parseTraceparent } from "./traceparent.ts";
 let collector: Server;
 let spans: FinishedSpan[];
 let status: number;
+let answer: string;
 let endpoint: string;
 let errors: unknown[];
 let paths: Set<string>;
@@ -19,12 +21,13 @@ beforeEach(async () => {
   errors = [];
   paths = new Set();
   status = 200;
+  answer = "{}";
   collector = createServer((request, response) => {
     void json(request).then((body) => {
       paths.add(request.url ?? "");
       for (const { scopeSpans } of (body as any).resourceSpans)
         for (const scope of scopeSpans) spans.push(...scope.spans);
-      response.writeHead(status).end("{}");
+      response.writeHead(status).end(answer);
     });
   }).listen(0, "127.0.0.1");
   await once(collector, "listening");
@@ -82,6 +85,18 @@ describe("span()", () => {
     expect(await span("on", {}, async () => 1)).toBe(1);
     await stopTracing();
     expect(errors).toHaveLength(1);
+  });
+
+  it("leaves no connection open behind an answer that is longer than anybody reads", async () => {
+    answer = "x".repeat(4_194_304);
+    for (let n = 0; n < 3; n++) {
+      start();
+      await span("work", {}, async () => undefined);
+      await stopTracing();
+    }
+    expect(errors).toEqual([]);
+    const open = promisify(collector.getConnections.bind(collector));
+    await vi.waitUntil(async () => (await open()) === 0, { timeout: 10_000 });
   });
 });
 
