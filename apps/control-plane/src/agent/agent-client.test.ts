@@ -2,10 +2,13 @@
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server, type ServerResponse } from "node:http";
+import { connect, createServer as createSocketServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { kill, start } from "@wrenn/effects";
 import { AgentClient } from "./agent-client.ts";
 import { ModelHost } from "./model-host.ts";
 import { AgentToken } from "./token.ts";
@@ -90,6 +93,73 @@ describe("an idle connection", () => {
     } finally {
       server.closeAllConnections();
       server.close();
+    }
+  });
+});
+
+describe("an agent that does not answer", () => {
+  const calls = (): [string, Promise<unknown>][] => [
+    ["a call", client.getHost()],
+    ["a stream", client.watchSandboxes(new AbortController().signal)[Symbol.asyncIterator]().next()],
+    ["a file", client.readFile({ sandboxId: ID, incarnation: 1, path: "/f" }, {}, {})],
+    ["a record", client.listOperations(ID, {})],
+  ];
+  const codes = async (): Promise<[string, unknown][]> =>
+    await Promise.all(
+      calls().map(async ([name, call]): Promise<[string, unknown]> => [
+        name,
+        await call.then(
+          () => "an answer",
+          (error: unknown) => (error as { code?: unknown }).code,
+        ),
+      ]),
+    );
+  /** What answers everybody on the agent's socket, whatever it is asked. */
+  const answering = async (answer: string): Promise<AsyncDisposable> => {
+    const server = createSocketServer((socket) => socket.once("data", () => socket.end(answer)));
+    await once(server.listen(join(directory, "agent.sock")), "listening");
+    return { [Symbol.asyncDispose]: async () => void server.close() };
+  };
+  const unavailable = ["a call", "a stream", "a file", "a record"].map((name) => [name, "agent_unavailable"]);
+
+  it("is not there", async () => {
+    expect(await codes()).toEqual(unavailable);
+  });
+
+  it.each([
+    ["hangs up", ""],
+    ["is not one", "220 mail.example.com ESMTP\r\n"],
+  ])("%s", async (_name, answer) => {
+    await using _agent = await answering(answer);
+    expect(await codes()).toEqual(unavailable);
+  });
+
+  it("dies in the middle of its answer", async () => {
+    await using _agent = await answering("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[");
+    await expect(client.listOperations(ID, {})).rejects.toMatchObject({ code: "agent_unavailable" });
+  });
+
+  it("has more callers waiting than the kernel lets wait", async () => {
+    const path = join(directory, "agent.sock");
+    const script = `require("net").createServer().listen({ path: ${JSON.stringify(path)}, backlog: 1 }, () => console.log("listening"))`;
+    const agent = start([process.execPath, "-e", script], { stdio: ["ignore", "pipe", "ignore"] });
+    await once(agent.stdout as Readable, "data");
+    kill(agent.pid as number, "SIGSTOP");
+    const waiting: Socket[] = [];
+    try {
+      for (let isFull = false; !isFull;) {
+        const socket = connect(path);
+        waiting.push(socket);
+        isFull = await once(socket, "connect").then(
+          () => false,
+          () => true,
+        );
+      }
+      expect(await codes()).toEqual(unavailable);
+    } finally {
+      for (const socket of waiting) socket.destroy();
+      kill(agent.pid as number, "SIGKILL");
+      await once(agent, "exit");
     }
   });
 });

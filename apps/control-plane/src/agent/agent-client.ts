@@ -246,7 +246,11 @@ export class AgentClient {
   /** What was done to a sandbox, oldest first. */
   async listOperations(id: string, options: AgentCallOptions): Promise<AgentOperation[]> {
     const { body } = await this.#request("GET", `/sandboxes/${id}/operations`, {}, undefined, options);
-    return (await body.json()) as AgentOperation[];
+    try {
+      return (await body.json()) as AgentOperation[];
+    } catch (error) {
+      throw fromAgent(error);
+    }
   }
 
   /** Opens a file for reading; answers when the first byte is about to come. */

@@ -23,18 +23,26 @@ const CODES: Readonly<Record<Code, ErrorCode>> = {
   [Code.Unauthenticated]: "agent_unavailable",
 };
 
-/** Socket and HTTP client errors that mean that nobody answers. */
+/**
+ * What sockets and HTTP clients say when nobody answers, or whoever does is not an agent. `EAGAIN`: so many wait to be
+ * accepted that the kernel takes no more (connect(2), Unix sockets).
+ */
 const UNREACHABLE = new Set([
   "ENOENT",
   "ECONNREFUSED",
   "ECONNRESET",
+  "EAGAIN",
   "EPIPE",
   "EACCES",
+  "ERR_STREAM_DESTROYED",
   "ERR_STREAM_PREMATURE_CLOSE",
   "UND_ERR_SOCKET",
   "UND_ERR_CONNECT_TIMEOUT",
   "UND_ERR_CLOSED",
+  "UND_ERR_DESTROYED",
 ]);
+/** By the parser of `node:http`, which gives a code, and by undici's, which does not. */
+const NOT_HTTP = /^HPE_|^HTTPParserError$/;
 
 /** Any failure of a call to the agent as a WrennError. */
 export function fromAgent(error: unknown): WrennError {
@@ -70,7 +78,8 @@ export function fromAgentBody(status: number, text: string): WrennError {
 
 function isUnreachable(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (UNREACHABLE.has((cause as NodeJS.ErrnoException).code ?? "")) return true;
+    const { code = "" } = cause as NodeJS.ErrnoException;
+    if (UNREACHABLE.has(code) || NOT_HTTP.test(code) || NOT_HTTP.test(cause.name)) return true;
   }
   return false;
 }

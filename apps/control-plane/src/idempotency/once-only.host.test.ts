@@ -69,6 +69,20 @@ describe("a create under an idempotency key", () => {
     expect(await create("failing")).toMatchObject({ status: 201, replayed: null });
   });
 
+  it("is not done again when only its answer could not be kept", async () => {
+    const { database } = test.services;
+    await sql`create function refuse() returns trigger language plpgsql as
+      $$ begin raise exception 'away' using errcode = 'cannot_connect_now'; end $$`.execute(database);
+    await sql`create trigger refuse before update on idempotency_keys for each row execute function refuse()`.execute(
+      database,
+    );
+    expect(await create("unkept")).toMatchObject({ status: 503 });
+    await sql`drop function refuse cascade`.execute(database);
+    const made = test.host.sandboxes.size;
+    expect(await create("unkept")).toMatchObject({ status: 201, replayed: "true" });
+    expect(test.host.sandboxes.size).toBe(made);
+  });
+
   it("goes on without its client, who finds the sandbox by repeating it", async () => {
     test.host.faults = ["slow"];
     const leaving = new AbortController();

@@ -48,14 +48,13 @@ export async function onceOnly<T extends object>(
     const claim = { teamId, key, requestHash, resourceId: mintId() };
     const known = await store.claim(claim);
     if (known === undefined) {
-      try {
-        const body = await make(claim.resourceId);
-        await store.complete(claim, 201, body);
-        return { body, replayed: false };
-      } catch (error) {
+      const body = await make(claim.resourceId).catch(async (error: unknown) => {
         await store.release(claim, { abandoned: false });
         throw error;
-      }
+      });
+      // when only this fails, the key stays with what was made, and the repeat finds it
+      await store.complete(claim, 201, body);
+      return { body, replayed: false };
     }
     if (!known.requestHash.equals(requestHash)) {
       throw new WrennError("conflict", "Cannot use the idempotency key: another request was made under it", {
