@@ -5,7 +5,6 @@
 import { sql, type Kysely } from "kysely";
 import pg from "pg";
 import { WrennError } from "@wrenn/errors";
-import { fromDatabase } from "./errors.ts";
 import { PooledDatabase } from "./prepared.ts";
 import type { Tables } from "./tables.ts";
 
@@ -54,7 +53,7 @@ export async function connectDatabase({ url, poolSize = 20, onIdleError }: Conne
     return database;
   } catch (error) {
     await database.destroy();
-    throw fromDatabase(error);
+    throw error;
   }
 }
 

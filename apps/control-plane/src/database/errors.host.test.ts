@@ -2,8 +2,7 @@ import { sql } from "kysely";
 import pg from "pg";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { connectDatabase, type Database } from "./connect.ts";
-import { fromDatabase } from "./errors.ts";
-import type { PooledDatabase } from "./prepared.ts";
+import { PooledDatabase, prepare } from "./prepared.ts";
 import { TestServer } from "./test-database.ts";
 
 let server: TestServer;
@@ -35,7 +34,7 @@ it("knows a connection that broke during a query", async () => {
     const ended = endBackend(await backendOf(transaction));
     await Promise.all([sql`select pg_sleep(60)`.execute(transaction), ended]);
   });
-  await expect(broken.catch(fromDatabase)).resolves.toMatchObject({ code: "unavailable" });
+  await expect(broken).rejects.toMatchObject({ code: "unavailable" });
 });
 
 it("knows a connection that broke between two queries of a transaction", async () => {
@@ -47,11 +46,27 @@ it("knows a connection that broke between two queries of a transaction", async (
     await seen;
     await sql`select 1`.execute(transaction);
   });
-  await expect(broken.catch(fromDatabase)).resolves.toMatchObject({ code: "unavailable" });
+  await expect(broken).rejects.toMatchObject({ code: "unavailable" });
 });
 
-it("knows a server that is away", async () => {
-  const client = new pg.Client("postgres://wrenn@127.0.0.1:1/wrenn");
-  client.on("error", () => undefined);
-  await expect(client.connect().catch(fromDatabase)).resolves.toMatchObject({ code: "unavailable" });
+it("knows a server that is away, in whichever way it is asked", async () => {
+  const away = new PooledDatabase(new pg.Pool({ connectionString: "postgres://wrenn@127.0.0.1:1/wrenn" }));
+  const teams = away.selectFrom("teams").select("id");
+  const prepared = prepare(away, "teams", () => teams);
+  for (const ask of [
+    () => teams.execute(),
+    () => prepared(),
+    () => away.transaction().execute(async (transaction) => await sql`select 1`.execute(transaction)),
+  ])
+    await expect(ask()).rejects.toMatchObject({ code: "unavailable" });
+  await away.destroy();
+});
+
+it("leaves alone what is thrown within a transaction, and takes it back", async () => {
+  const work = database.transaction().execute(async (transaction) => {
+    await sql`create table taken_back ()`.execute(transaction);
+    throw Object.assign(new Error("a file of ours"), { code: "ENOENT" });
+  });
+  await expect(work).rejects.toMatchObject({ code: "ENOENT" });
+  await expect(sql`select from taken_back`.execute(database)).rejects.toMatchObject({ cause: { code: "42P01" } });
 });

@@ -21,8 +21,18 @@ const ERRNO = new Set([
   "EAI_AGAIN",
 ]);
 
-/** Any error of a query as a WrennError; others as they are. */
-export function fromDatabase(error: unknown): WrennError {
+/** For `catch`: throws any error of a query or a connection as a WrennError. */
+export function rethrow(error: unknown): never {
+  throw fromDatabase(error);
+}
+
+/** True for a violation of the unique constraint or index `name`. */
+export function violatesUnique(error: unknown, name: string): boolean {
+  const { cause } = error as WrennError;
+  return sqlState(cause) === "23505" && (cause as { constraint?: string }).constraint === name;
+}
+
+function fromDatabase(error: unknown): WrennError {
   if (error instanceof WrennError) return error;
   const code = sqlState(error);
   if (code === "53100")
@@ -38,11 +48,6 @@ export function fromDatabase(error: unknown): WrennError {
     });
   }
   return WrennError.from(error);
-}
-
-/** True for a violation of the unique constraint or index `name`. */
-export function violatesUnique(error: unknown, name: string): boolean {
-  return sqlState(error) === "23505" && (error as { constraint?: string }).constraint === name;
 }
 
 function sqlState(error: unknown): string | undefined {

@@ -105,8 +105,8 @@ describe("the schema", () => {
     await add(null);
     await add(teams[0]);
     await add(teams[1]);
-    await expect(add(null)).rejects.toMatchObject({ code: "23505", constraint: "templates_name" });
-    await expect(add(teams[0])).rejects.toMatchObject({ code: "23505", constraint: "templates_name" });
+    await expect(add(null)).rejects.toMatchObject({ cause: { code: "23505", constraint: "templates_name" } });
+    await expect(add(teams[0])).rejects.toMatchObject({ cause: { code: "23505", constraint: "templates_name" } });
     await database
       .updateTable("templates")
       .set({ deleted_at: new Date().toISOString() })

@@ -3,8 +3,10 @@
  * work to PostgreSQL than running it. They name their columns one by one: the plan of a `*` ends with the migration that
  * adds a column, and the queries of a control plane that is not upgraded yet with it.
  */
-import { CompiledQuery, Kysely, PostgresDialect, type Compilable } from "kysely";
+import { CompiledQuery, Kysely, type Compilable } from "kysely";
 import type pg from "pg";
+import { MappedPostgresDialect } from "./dialect.ts";
+import { rethrow } from "./errors.ts";
 import type { Tables } from "./tables.ts";
 
 /** A query as a function of its values. It is called once, with placeholders: it hands them on as they are. */
@@ -16,7 +18,7 @@ export class PooledDatabase extends Kysely<Tables> {
   readonly pool: pg.Pool;
 
   constructor(pool: pg.Pool) {
-    super({ dialect: new PostgresDialect({ pool }) });
+    super({ dialect: new MappedPostgresDialect({ pool }) });
     this.pool = pool;
   }
 }
@@ -40,7 +42,7 @@ export function prepare<Values extends unknown[], Row>(
   return async (...given) => {
     const values = parameters.map((one) => (one instanceof Placeholder ? given[one.index] : one));
     if (database instanceof PooledDatabase) {
-      return (await database.pool.query<Row & pg.QueryResultRow>({ name, text, values })).rows;
+      return (await database.pool.query<Row & pg.QueryResultRow>({ name, text, values }).catch(rethrow)).rows;
     }
     return (await database.executeQuery<Row>(CompiledQuery.raw(text, values))).rows;
   };

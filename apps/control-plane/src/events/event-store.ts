@@ -4,7 +4,6 @@
  */
 import type { Event, EventType } from "@wrenn/api-schema";
 import type { Database } from "../database/connect.ts";
-import { fromDatabase } from "../database/errors.ts";
 import type { EventRow } from "../database/tables.ts";
 
 export interface EventFilter {
@@ -30,8 +29,7 @@ export class EventStore {
       .$if(filter.sandboxId !== undefined, (query) => query.where("sandbox_id", "=", filter.sandboxId ?? ""))
       .orderBy("id")
       .limit(limit)
-      .execute()
-      .catch(rethrow);
+      .execute();
     return rows.map(eventOf);
   }
 
@@ -43,8 +41,7 @@ export class EventStore {
       .where("team_id", "=", teamId)
       .orderBy("id", "desc")
       .limit(1)
-      .executeTakeFirst()
-      .catch(rethrow);
+      .executeTakeFirst();
     return row?.id ?? 0;
   }
 }
@@ -57,8 +54,4 @@ export function eventOf(row: EventRow): Event {
     sandbox_id: row.sandbox_id,
     data: row.data,
   };
-}
-
-function rethrow(error: unknown): never {
-  throw fromDatabase(error);
 }

@@ -1,7 +1,6 @@
 /** The hosts that run sandboxes; for now the one on this machine. */
 import { sql } from "kysely";
 import type { Database } from "../database/connect.ts";
-import { fromDatabase } from "../database/errors.ts";
 import { newId } from "../database/ids.ts";
 
 /** What a host says of itself. */
@@ -28,8 +27,7 @@ export class HostStore {
       .values({ id: newId("host_"), name, address })
       .onConflict((conflict) => conflict.column("name").doUpdateSet({ address }))
       .returning("id")
-      .executeTakeFirstOrThrow()
-      .catch(rethrow);
+      .executeTakeFirstOrThrow();
     return id;
   }
 
@@ -48,8 +46,7 @@ export class HostStore {
         last_seen_at: sql<string>`now()`,
       })
       .where("id", "=", id)
-      .execute()
-      .catch(rethrow);
+      .execute();
   }
 
   async recordUnreachable(id: string): Promise<void> {
@@ -58,11 +55,6 @@ export class HostStore {
       .set({ state: "unreachable", updated_at: sql<string>`now()` })
       .where("id", "=", id)
       .where("state", "=", "online")
-      .execute()
-      .catch(rethrow);
+      .execute();
   }
-}
-
-function rethrow(error: unknown): never {
-  throw fromDatabase(error);
 }

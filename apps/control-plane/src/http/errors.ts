@@ -4,7 +4,6 @@
  */
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { WrennError } from "@wrenn/errors";
-import { fromDatabase } from "../database/errors.ts";
 
 /** Where nobody knows when it gets better. */
 const RETRY_AFTER_SEC = 2;
@@ -38,9 +37,9 @@ export function logError(error: WrennError, request: FastifyRequest): void {
   else request.log.error({ code: error.code, err: error }, "failed");
 }
 
-/** Any error of a handler, of Fastify or of the database as the API tells it. */
+/** Any error of a handler or of Fastify as the API tells it. */
 export function toApiError(error: unknown): WrennError {
-  const mapped = fromFastify(error) ?? fromDatabase(error);
+  const mapped = fromFastify(error) ?? WrennError.from(error);
   if (mapped.code !== "internal") return mapped;
   // whatever a defect says of itself is for the log, not for a client
   return new WrennError("internal", "Cannot complete the request: a defect of the platform", {

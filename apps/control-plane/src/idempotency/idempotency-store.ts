@@ -1,7 +1,6 @@
 /** The rows of `idempotency_keys`: which request of a team was made under which key, and its answer. */
 import { sql } from "kysely";
 import type { Database } from "../database/connect.ts";
-import { fromDatabase } from "../database/errors.ts";
 
 /** How long a key is remembered. */
 const RETENTION_HOURS = 24;
@@ -58,16 +57,14 @@ export class IdempotencyStore {
           .where(sql<boolean>`idempotency_keys.expires_at <= now()`),
       )
       .returning("key")
-      .executeTakeFirst()
-      .catch(rethrow);
+      .executeTakeFirst();
     if (claimed !== undefined) return undefined;
     const known = await this.#database
       .selectFrom("idempotency_keys")
       .select(["request_hash", "resource_id", "response_body"])
       .where("team_id", "=", teamId)
       .where("key", "=", key)
-      .executeTakeFirst()
-      .catch(rethrow);
+      .executeTakeFirst();
     if (known === undefined) return await this.claim({ teamId, key, requestHash, resourceId }); // released meanwhile
     return {
       requestHash: known.request_hash,
@@ -84,8 +81,7 @@ export class IdempotencyStore {
       .where("team_id", "=", teamId)
       .where("key", "=", key)
       .where("resource_id", "=", resourceId)
-      .execute()
-      .catch(rethrow);
+      .execute();
   }
 
   /** Gives a key free whose request made nothing. @param options.abandoned only when it is long ago. */
@@ -104,11 +100,6 @@ export class IdempotencyStore {
           sql<boolean>`created_at < now() - make_interval(secs => ${this.#abandonedAfterSec}::double precision)`,
         ),
       )
-      .execute()
-      .catch(rethrow);
+      .execute();
   }
-}
-
-function rethrow(error: unknown): never {
-  throw fromDatabase(error);
 }

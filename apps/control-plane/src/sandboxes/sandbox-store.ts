@@ -5,7 +5,6 @@
 import { sql } from "kysely";
 import type { SandboxHealth } from "@wrenn/api-schema";
 import type { Database } from "../database/connect.ts";
-import { fromDatabase } from "../database/errors.ts";
 import { prepare, type Prepared } from "../database/prepared.ts";
 import type { NewSandboxRow, SandboxRow } from "../database/tables.ts";
 import type { Cursor } from "../http/cursor.ts";
@@ -70,22 +69,17 @@ export class SandboxStore {
   }
 
   async insert(row: NewSandboxRow): Promise<SandboxRow> {
-    return await this.#database
-      .insertInto("sandboxes")
-      .values(row)
-      .returningAll()
-      .executeTakeFirstOrThrow()
-      .catch(rethrow);
+    return await this.#database.insertInto("sandboxes").values(row).returningAll().executeTakeFirstOrThrow();
   }
 
   /** The sandbox `id` of team `teamId`, in any state. */
   async find(teamId: string, id: string): Promise<SandboxRow | undefined> {
-    return (await this.#find(teamId, id).catch(rethrow))[0];
+    return (await this.#find(teamId, id))[0];
   }
 
   /** The same, with no more than what clients see of it. */
   async findViewed(teamId: string, id: string): Promise<ViewedRow | undefined> {
-    return (await this.#findViewed(teamId, id).catch(rethrow))[0];
+    return (await this.#findViewed(teamId, id))[0];
   }
 
   /** The sandbox `id` of whichever team, and its age by the database's clock; for the platform's own work. */
@@ -95,8 +89,7 @@ export class SandboxStore {
       .selectAll()
       .select(sql<string>`clock_timestamp()`.as("now"))
       .where("id", "=", id)
-      .executeTakeFirst()
-      .catch(rethrow);
+      .executeTakeFirst();
     if (found === undefined) return undefined;
     const { now, ...row } = found;
     return { row, ageMs: Date.parse(now) - Date.parse(row.updated_at) };
@@ -107,7 +100,7 @@ export class SandboxStore {
     const { limit, ...others } = options;
     const isFirst = Object.keys(others).length === 0;
     const rows = isFirst ? this.#firstPage(teamId, limit) : this.#page(teamId, options).execute();
-    return await rows.catch(rethrow);
+    return await rows;
   }
 
   #page(teamId: string, { limit, after, states, template, metadata }: PageOptions) {
@@ -134,15 +127,14 @@ export class SandboxStore {
       .where("host_id", "=", hostId)
       .where("state", "<>", "gone")
       .orderBy("id")
-      .execute()
-      .catch(rethrow);
+      .execute();
     return found.map(({ now, ...row }) => ({ row, ageMs: Date.parse(now) - Date.parse(row.updated_at) }));
   }
 
   /** Which of `ids` have a row, in any state. */
   async existing(ids: readonly string[]): Promise<SandboxRow[]> {
     if (ids.length === 0) return [];
-    return await this.#database.selectFrom("sandboxes").selectAll().where("id", "in", ids).execute().catch(rethrow);
+    return await this.#database.selectFrom("sandboxes").selectAll().where("id", "in", ids).execute();
   }
 
   /**
@@ -190,8 +182,7 @@ export class SandboxStore {
       )
       .$if(expected.updatedAt !== undefined, (query) => query.where("updated_at", "=", expected.updatedAt as string))
       .returningAll()
-      .executeTakeFirst()
-      .catch(rethrow);
+      .executeTakeFirst();
   }
 
   /**
@@ -207,8 +198,7 @@ export class SandboxStore {
       .where("incarnation", "=", seen.incarnation)
       .where("updated_at", "=", seen.updated_at)
       .returningAll()
-      .executeTakeFirst()
-      .catch(rethrow);
+      .executeTakeFirst();
   }
 
   /**
@@ -237,8 +227,7 @@ export class SandboxStore {
       .where("team_id", "=", teamId)
       .where("state", "=", "running")
       .returningAll()
-      .executeTakeFirst()
-      .catch(rethrow);
+      .executeTakeFirst();
   }
 
   /** Notes how a running guest answers. It is extra: neither `updated_at` nor a decision depends on it. */
@@ -250,8 +239,7 @@ export class SandboxStore {
       .where("incarnation", "=", incarnation)
       .where("state", "=", "running")
       .where("health", "<>", health)
-      .execute()
-      .catch(rethrow);
+      .execute();
   }
 
   /** Moves `last_active_at` forward, for all of `times` at once; never backward, and never into the future. */
@@ -263,9 +251,9 @@ export class SandboxStore {
         select id, least(at, clock_timestamp()) as at
         from unnest(${[...times.keys()]}::text[], ${[...times.values()]}::timestamptz[]) as told (id, at)
       ) as seen
-      where sandboxes.id = seen.id and (sandboxes.last_active_at is null or sandboxes.last_active_at < seen.at)`
-      .execute(this.#database)
-      .catch(rethrow);
+      where sandboxes.id = seen.id and (sandboxes.last_active_at is null or sandboxes.last_active_at < seen.at)`.execute(
+      this.#database,
+    );
   }
 
   /** Takes over what hosts say that sandboxes take of their disks. */
@@ -274,9 +262,7 @@ export class SandboxStore {
     await sql`
       update sandboxes set stored_bytes = seen.bytes
       from unnest(${[...bytes.keys()]}::text[], ${[...bytes.values()]}::bigint[]) as seen (id, bytes)
-      where sandboxes.id = seen.id`
-      .execute(this.#database)
-      .catch(rethrow);
+      where sandboxes.id = seen.id`.execute(this.#database);
   }
 }
 
@@ -305,8 +291,4 @@ function longerLife(seconds: number | null, onlyExtend: boolean) {
 /** Rows after the cursor in the order (created_at desc, id). */
 function afterCursor({ createdAt, id }: Cursor) {
   return sql<boolean>`(created_at < ${createdAt}::timestamptz or (created_at = ${createdAt}::timestamptz and id > ${id}))`;
-}
-
-function rethrow(error: unknown): never {
-  throw fromDatabase(error);
 }

@@ -6,7 +6,6 @@
 import { sql, type Transaction } from "kysely";
 import { WrennError } from "@wrenn/errors";
 import type { Database } from "../database/connect.ts";
-import { fromDatabase } from "../database/errors.ts";
 import { newId } from "../database/ids.ts";
 import type { SandboxRow, Tables } from "../database/tables.ts";
 import type { Quotas } from "../quotas/quotas.ts";
@@ -43,7 +42,7 @@ export class SnapshotStore {
   async begin(sandbox: SandboxRow, name: string, overwrite: boolean): Promise<PendingBuild> {
     const { team_id: teamId, host_id: hostId } = sandbox;
     const reserved = { snapshotBytes: sandbox.memory_mib * 1_048_576 };
-    const work = this.#quotas.admit(teamId, reserved, async (transaction) => {
+    return await this.#quotas.admit(teamId, reserved, async (transaction) => {
       const builtin = await transaction
         .selectFrom("templates")
         .select("id")
@@ -75,7 +74,6 @@ export class SnapshotStore {
       await transaction.insertInto("host_template_builds").values({ host_id: hostId, build_id: buildId }).execute();
       return { buildId, templateId, teamId, name, hostId };
     });
-    return await work.catch(rethrow);
   }
 
   /**
@@ -83,7 +81,7 @@ export class SnapshotStore {
    * @throws WrennError `already_exists`, `conflict` when the name was deleted meanwhile
    */
   async publish({ buildId, templateId, name }: PendingBuild, sizes: BuiltSizes, overwrite: boolean): Promise<void> {
-    const work = this.#database.transaction().execute(async (transaction) => {
+    await this.#database.transaction().execute(async (transaction) => {
       const template = await transaction
         .selectFrom("templates")
         .select("id")
@@ -128,12 +126,11 @@ export class SnapshotStore {
         .where("id", "=", templateId)
         .execute();
     });
-    await work.catch(rethrow);
   }
 
   /** Ends a build that came to nothing; a name that never meant one is free again. */
   async fail({ buildId, templateId }: Pick<PendingBuild, "buildId" | "templateId">, reason: string): Promise<void> {
-    const work = this.#database.transaction().execute(async (transaction) => {
+    await this.#database.transaction().execute(async (transaction) => {
       await transaction
         .updateTable("template_builds")
         .set({ state: "failed", reason, deleted_at: sql<string>`now()`, updated_at: sql<string>`now()` })
@@ -159,12 +156,11 @@ export class SnapshotStore {
         )
         .execute();
     });
-    await work.catch(rethrow);
   }
 
   /** Takes a team's name away; false when it has none such. What was made from it stays. */
   async remove(teamId: string, name: string): Promise<boolean> {
-    const work = this.#database.transaction().execute(async (transaction) => {
+    return await this.#database.transaction().execute(async (transaction) => {
       const template = await transaction
         .updateTable("templates")
         .set({ deleted_at: sql<string>`now()`, updated_at: sql<string>`now()` })
@@ -181,7 +177,6 @@ export class SnapshotStore {
       await markDeleted(transaction, template.id, undefined);
       return true;
     });
-    return await work.catch(rethrow);
   }
 
   /** Builds that a host is to delete. */
@@ -192,8 +187,7 @@ export class SnapshotStore {
       .where("host_template_builds.host_id", "=", hostId)
       .where("template_builds.deleted_at", "is not", null)
       .select("template_builds.id")
-      .execute()
-      .catch(rethrow);
+      .execute();
     return rows.map(({ id }) => id);
   }
 
@@ -203,8 +197,7 @@ export class SnapshotStore {
       .deleteFrom("host_template_builds")
       .where("host_id", "=", hostId)
       .where("build_id", "=", buildId)
-      .execute()
-      .catch(rethrow);
+      .execute();
   }
 
   /** Builds that have been in the making for longer than any may take: whoever made them is gone. */
@@ -221,8 +214,7 @@ export class SnapshotStore {
         sql<string>`now() - make_interval(secs => ${olderThanMs / 1000}::double precision)`,
       )
       .select(["template_builds.id as buildId", "template_builds.template_id as templateId"])
-      .execute()
-      .catch(rethrow);
+      .execute();
   }
 
   /** Takes over the sizes that a host tells: what is shared changes as others come and go. */
@@ -234,8 +226,7 @@ export class SnapshotStore {
         .where("id", "=", buildId)
         .where("state", "=", "ready")
         .where((where) => where.or([where("size_bytes", "<>", sizeBytes), where("shared_bytes", "<>", sharedBytes)]))
-        .execute()
-        .catch(rethrow);
+        .execute();
     }
   }
 }
@@ -285,8 +276,4 @@ async function markDeleted(
     .where("deleted_at", "is", null)
     .$if(except !== undefined, (query) => query.where("id", "<>", except as string))
     .execute();
-}
-
-function rethrow(error: unknown): never {
-  throw fromDatabase(error);
 }

@@ -1,7 +1,6 @@
 /** Templates, their builds, and which host has which. */
 import { sql } from "kysely";
 import type { Database } from "../database/connect.ts";
-import { fromDatabase } from "../database/errors.ts";
 import { newId } from "../database/ids.ts";
 import type { Cursor } from "../http/cursor.ts";
 
@@ -51,8 +50,7 @@ export class TemplateStore {
       .where("templates.name", "=", name.toLowerCase())
       .orderBy(sql`templates.team_id is null`)
       .limit(1)
-      .executeTakeFirst()
-      .catch(rethrow);
+      .executeTakeFirst();
   }
 
   /** The same with what lists tell. */
@@ -61,8 +59,7 @@ export class TemplateStore {
       .where("templates.name", "=", name.toLowerCase())
       .orderBy(sql`templates.team_id is null`)
       .limit(1)
-      .executeTakeFirst()
-      .catch(rethrow);
+      .executeTakeFirst();
   }
 
   /** One page of a team's templates and the built-in ones, newest first. */
@@ -81,13 +78,12 @@ export class TemplateStore {
       .orderBy("templates.created_at", "desc")
       .orderBy("templates.id")
       .limit(limit)
-      .execute()
-      .catch(rethrow);
+      .execute();
   }
 
   /** Records the built-in templates of a host: new builds become the default ones. */
   async upsertBuiltin(hostId: string, reported: readonly BuiltinTemplate[]): Promise<void> {
-    const work = this.#database.transaction().execute(async (transaction) => {
+    await this.#database.transaction().execute(async (transaction) => {
       await sql`select pg_advisory_xact_lock(${sql.lit(BUILTIN_LOCK)})`.execute(transaction);
       for (const template of reported) {
         const found = await transaction
@@ -138,7 +134,6 @@ export class TemplateStore {
           .execute();
       }
     });
-    await work.catch(rethrow);
   }
 
   #listed(teamId: string) {
@@ -179,8 +174,4 @@ export class TemplateStore {
         "templates.created_at",
       ]);
   }
-}
-
-function rethrow(error: unknown): never {
-  throw fromDatabase(error);
 }

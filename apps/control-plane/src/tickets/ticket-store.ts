@@ -6,7 +6,6 @@ import { createHash, randomBytes } from "node:crypto";
 import { sql } from "kysely";
 import { TICKET_PROTOCOL_PREFIX, WEBSOCKET_PROTOCOL } from "@wrenn/api-schema";
 import type { Database } from "../database/connect.ts";
-import { fromDatabase } from "../database/errors.ts";
 
 /** Time to connect with it. */
 const LIFETIME_SEC = 30;
@@ -28,8 +27,7 @@ export class TicketStore<Caller extends object> {
         expires_at: sql<string>`now() + make_interval(secs => ${LIFETIME_SEC})`,
       })
       .returning("expires_at")
-      .executeTakeFirstOrThrow()
-      .catch(rethrow);
+      .executeTakeFirstOrThrow();
     return { ticket, expires_at };
   }
 
@@ -39,8 +37,7 @@ export class TicketStore<Caller extends object> {
       .deleteFrom("tickets")
       .where("hash", "=", hashOf(ticket))
       .returning(["caller", sql<boolean>`expires_at > now()`.as("is_valid")])
-      .executeTakeFirst()
-      .catch(rethrow);
+      .executeTakeFirst();
     return row?.is_valid === true ? (row.caller as Caller) : undefined;
   }
 }
@@ -58,8 +55,4 @@ export function chooseProtocol(offered: Set<string>): string | false {
 
 function hashOf(ticket: string): Buffer {
   return createHash("sha256").update(ticket).digest();
-}
-
-function rethrow(error: unknown): never {
-  throw fromDatabase(error);
 }

@@ -2,7 +2,6 @@
 import { sql } from "kysely";
 import type { EventType, WebhookDelivery } from "@wrenn/api-schema";
 import type { Database } from "../database/connect.ts";
-import { fromDatabase } from "../database/errors.ts";
 import type { EventRow, WebhookRow } from "../database/tables.ts";
 import type { Cursor } from "../http/cursor.ts";
 
@@ -28,12 +27,7 @@ export class WebhookStore {
     secret: string;
     event_types: EventType[];
   }): Promise<WebhookRow> {
-    return await this.#database
-      .insertInto("webhooks")
-      .values(row)
-      .returningAll()
-      .executeTakeFirstOrThrow()
-      .catch(rethrow);
+    return await this.#database.insertInto("webhooks").values(row).returningAll().executeTakeFirstOrThrow();
   }
 
   async count(teamId: string): Promise<number> {
@@ -41,8 +35,7 @@ export class WebhookStore {
       .selectFrom("webhooks")
       .select(sql<number>`count(*)`.as("count"))
       .where("team_id", "=", teamId)
-      .executeTakeFirstOrThrow()
-      .catch(rethrow);
+      .executeTakeFirstOrThrow();
     return Number(count);
   }
 
@@ -52,8 +45,7 @@ export class WebhookStore {
       .selectAll()
       .where("team_id", "=", teamId)
       .where("id", "=", id)
-      .executeTakeFirst()
-      .catch(rethrow);
+      .executeTakeFirst();
   }
 
   /** One page, newest first. */
@@ -70,8 +62,7 @@ export class WebhookStore {
       .orderBy("created_at", "desc")
       .orderBy("id")
       .limit(limit)
-      .execute()
-      .catch(rethrow);
+      .execute();
   }
 
   async update(
@@ -85,8 +76,7 @@ export class WebhookStore {
       .where("team_id", "=", teamId)
       .where("id", "=", id)
       .returningAll()
-      .executeTakeFirst()
-      .catch(rethrow);
+      .executeTakeFirst();
   }
 
   /** @returns false when there was none. */
@@ -96,8 +86,7 @@ export class WebhookStore {
       .where("team_id", "=", teamId)
       .where("id", "=", id)
       .returning("id")
-      .executeTakeFirst()
-      .catch(rethrow);
+      .executeTakeFirst();
     return removed !== undefined;
   }
 
@@ -111,8 +100,7 @@ export class WebhookStore {
       .where("webhook_id", "=", webhookId)
       .orderBy("event_id", "desc")
       .limit(limit)
-      .execute()
-      .catch(rethrow);
+      .execute();
     return rows.map((row) => {
       const waiting = row.delivered_at === null && row.failed_at === null;
       return {
@@ -138,9 +126,7 @@ export class WebhookStore {
         select webhook_id, event_id from webhook_deliveries
         where delivered_at is null and failed_at is null and next_attempt_at <= now()
         order by next_attempt_at, event_id limit ${limit} for update skip locked)
-      returning webhook_id, event_id, attempts`
-      .execute(this.#database)
-      .catch(rethrow);
+      returning webhook_id, event_id, attempts`.execute(this.#database);
     if (taken.rows.length === 0) return [];
     const [webhooks, events] = await Promise.all([
       this.#database
@@ -161,7 +147,7 @@ export class WebhookStore {
           taken.rows.map((row) => row.event_id),
         )
         .execute(),
-    ]).catch(rethrow);
+    ]);
     return taken.rows.flatMap(({ webhook_id, event_id, attempts }) => {
       const webhook = webhooks.find(({ id }) => id === webhook_id);
       const event = events.find(({ id }) => id === event_id);
@@ -189,11 +175,6 @@ export class WebhookStore {
       .set(change)
       .where("webhook_id", "=", webhookId)
       .where("event_id", "=", eventId)
-      .execute()
-      .catch(rethrow);
+      .execute();
   }
-}
-
-function rethrow(error: unknown): never {
-  throw fromDatabase(error);
 }
