@@ -11,6 +11,7 @@ export interface Cursor {
 }
 
 const SHAPE = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z) ([a-z]+_?[0-9a-z]{20})$/;
+const SECONDS_LENGTH = "2026-01-01T00:00:00".length;
 
 export function encodeCursor({ createdAt, id }: Cursor): string {
   return Buffer.from(`${createdAt} ${id}`, "utf8").toString("base64url");
@@ -19,12 +20,19 @@ export function encodeCursor({ createdAt, id }: Cursor): string {
 /** @throws WrennError `invalid_request` for a text that no page gave out. */
 export function decodeCursor(text: string): Cursor {
   const parts = SHAPE.exec(Buffer.from(text, "base64url").toString("utf8"));
-  if (parts === null || Number.isNaN(Date.parse(parts[1] as string))) {
+  if (parts === null || !isTime(parts[1] as string)) {
     throw new WrennError("invalid_request", "Cannot read the cursor: no page gave it out", {
       hint: "Pass the X-Next-Cursor header of the page before, unchanged",
     });
   }
   return { createdAt: parts[1] as string, id: parts[2] as string };
+}
+
+/** That the database knows as well: no 30th of February, which a JavaScript Date takes for a day of March, and no year 0. */
+function isTime(text: string): boolean {
+  const time = new Date(text);
+  if (Number.isNaN(time.getTime()) || text.startsWith("0000")) return false;
+  return time.toISOString().startsWith(text.slice(0, SECONDS_LENGTH));
 }
 
 /** Splits rows that were read with `limit + 1` into the page and its next cursor. */

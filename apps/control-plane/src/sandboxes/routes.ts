@@ -7,7 +7,6 @@ import {
   CreateSandboxRequest,
   IDEMPOTENT_REPLAY_HEADER,
   ListSandboxesQuery,
-  NEXT_CURSOR_HEADER,
   PauseQuery,
   ResumeQuery,
   Sandbox,
@@ -18,7 +17,7 @@ import {
 import { WrennError } from "@wrenn/errors";
 import { callerOf } from "../auth/authenticate.ts";
 import { newId } from "../database/ids.ts";
-import { cutPage, decodeCursor } from "../http/cursor.ts";
+import { answerPage } from "../http/page.ts";
 import { onceOnly, type Found } from "../idempotency/once-only.ts";
 import type { Services } from "../services.ts";
 import { unknownTemplate } from "../templates/unknown-template.ts";
@@ -60,17 +59,14 @@ export const sandboxRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = 
     "/sandboxes",
     { schema: { querystring: ListSandboxesQuery, response: { 200: Type.Array(Sandbox) } } },
     async (request, reply) => {
-      const { limit, cursor, status, template, metadata } = request.query;
-      const rows = await sandboxes.page(callerOf(request).teamId, {
-        limit: limit + 1,
-        ...(cursor === undefined ? {} : { after: decodeCursor(cursor) }),
+      const { teamId } = callerOf(request);
+      const { status, template, metadata } = request.query;
+      const filter = {
         ...(status === undefined ? {} : { states: status.split(",") as SandboxState[] }),
         ...(template === undefined ? {} : { template }),
         ...(metadata === undefined ? {} : { metadata: Object.fromEntries(new URLSearchParams(metadata)) }),
-      });
-      const { page, next } = cutPage(rows, limit);
-      if (next !== undefined) reply.header(NEXT_CURSOR_HEADER, next);
-      return page.map(viewOf);
+      };
+      return await answerPage(reply, request.query, (page) => sandboxes.page(teamId, { ...page, ...filter }), viewOf);
     },
   );
 

@@ -5,9 +5,9 @@
 import { sql } from "kysely";
 import type { SandboxHealth } from "@wrenn/api-schema";
 import type { Database } from "../database/connect.ts";
+import { isAfter, type PageRequest } from "../database/page.ts";
 import { prepare, type Prepared } from "../database/prepared.ts";
 import type { NewSandboxRow, SandboxRow } from "../database/tables.ts";
-import type { Cursor } from "../http/cursor.ts";
 import { sourcesOf, type SandboxState } from "./state.ts";
 import { VIEWED_COLUMNS, type ViewedRow } from "./view.ts";
 
@@ -44,9 +44,7 @@ const COLUMNS = [
   "ended_at",
 ] as const satisfies (keyof SandboxRow)[];
 
-export interface PageOptions {
-  limit: number;
-  after?: Cursor;
+export interface PageOptions extends PageRequest {
   states?: readonly SandboxState[];
   template?: string;
   /** Labels that must all be there. */
@@ -112,7 +110,7 @@ export class SandboxStore {
       .$if(states !== undefined, (query) => query.where("state", "in", states ?? []))
       .$if(template !== undefined, (query) => query.where("template_name", "=", template as string))
       .$if(metadata !== undefined, (query) => query.where(sql<boolean>`metadata @> ${JSON.stringify(metadata)}::jsonb`))
-      .$if(after !== undefined, (query) => query.where(afterCursor(after as Cursor)))
+      .where(isAfter(after, { createdAt: "created_at", id: "id" }))
       .orderBy("created_at", "desc")
       .orderBy("id")
       .limit(limit);
@@ -286,9 +284,4 @@ function longerLife(seconds: number | null, onlyExtend: boolean) {
   return sql<
     number | null
   >`case when end_at is null or ${seconds}::integer is null then null else greatest(max_lifetime_sec, ${seconds}::integer) end`;
-}
-
-/** Rows after the cursor in the order (created_at desc, id). */
-function afterCursor({ createdAt, id }: Cursor) {
-  return sql<boolean>`(created_at < ${createdAt}::timestamptz or (created_at = ${createdAt}::timestamptz and id > ${id}))`;
 }

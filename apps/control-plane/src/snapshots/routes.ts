@@ -6,7 +6,6 @@ import {
   CreateSnapshotRequest,
   ForkSandboxRequest,
   ListTemplatesQuery,
-  NEXT_CURSOR_HEADER,
   Sandbox,
   SandboxParams,
   SnapshotCheck,
@@ -15,7 +14,7 @@ import {
 } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import { callerOf } from "../auth/authenticate.ts";
-import { cutPage, decodeCursor } from "../http/cursor.ts";
+import { answerPage } from "../http/page.ts";
 import { findSandbox } from "../sandboxes/find.ts";
 import { viewOf as sandboxView } from "../sandboxes/view.ts";
 import type { Services } from "../services.ts";
@@ -44,15 +43,9 @@ export const snapshotRoutes: FastifyPluginAsyncTypebox<{ services: Services }> =
     "/snapshots",
     { schema: { querystring: ListTemplatesQuery, response: { 200: Type.Array(Template) } } },
     async (request, reply) => {
-      const { limit, cursor, type = "snapshot" } = request.query;
-      const rows = await templates.page(callerOf(request).teamId, {
-        limit: limit + 1,
-        ...(cursor === undefined ? {} : { after: decodeCursor(cursor) }),
-        kind: KINDS[type],
-      });
-      const { page, next } = cutPage(rows, limit);
-      if (next !== undefined) reply.header(NEXT_CURSOR_HEADER, next);
-      return page.map(viewOf);
+      const { teamId } = callerOf(request);
+      const kind = KINDS[request.query.type ?? "snapshot"];
+      return await answerPage(reply, request.query, (page) => templates.page(teamId, { ...page, kind }), viewOf);
     },
   );
 

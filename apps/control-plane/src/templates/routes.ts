@@ -1,9 +1,9 @@
 /** /v1/templates: list, get, delete. They are made as snapshots: `../snapshots/routes.ts`. */
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
-import { ListTemplatesQuery, NEXT_CURSOR_HEADER, Template, TemplateParams } from "@wrenn/api-schema";
+import { ListTemplatesQuery, Template, TemplateParams } from "@wrenn/api-schema";
 import { callerOf } from "../auth/authenticate.ts";
-import { cutPage, decodeCursor } from "../http/cursor.ts";
+import { answerPage } from "../http/page.ts";
 import type { Services } from "../services.ts";
 import { unknownTemplate } from "./unknown-template.ts";
 import { KINDS, viewOf } from "./view.ts";
@@ -15,15 +15,10 @@ export const templateRoutes: FastifyPluginAsyncTypebox<{ services: Services }> =
     "/templates",
     { schema: { querystring: ListTemplatesQuery, response: { 200: Type.Array(Template) } } },
     async (request, reply) => {
-      const { limit, cursor, type } = request.query;
-      const rows = await templates.page(callerOf(request).teamId, {
-        limit: limit + 1,
-        ...(cursor === undefined ? {} : { after: decodeCursor(cursor) }),
-        ...(type === undefined ? {} : { kind: KINDS[type] }),
-      });
-      const { page, next } = cutPage(rows, limit);
-      if (next !== undefined) reply.header(NEXT_CURSOR_HEADER, next);
-      return page.map(viewOf);
+      const { teamId } = callerOf(request);
+      const { type } = request.query;
+      const filter = type === undefined ? {} : { kind: KINDS[type] };
+      return await answerPage(reply, request.query, (page) => templates.page(teamId, { ...page, ...filter }), viewOf);
     },
   );
 

@@ -2,7 +2,7 @@
 import { sql } from "kysely";
 import type { Database } from "../database/connect.ts";
 import { newId } from "../database/ids.ts";
-import type { Cursor } from "../http/cursor.ts";
+import { isAfter, type PageRequest } from "../database/page.ts";
 
 /** The build that a template's `default` tag names. */
 export interface TemplateRow {
@@ -65,16 +65,11 @@ export class TemplateStore {
   /** One page of a team's templates and the built-in ones, newest first. */
   async page(
     teamId: string,
-    { limit, after, kind }: { limit: number; after?: Cursor; kind?: TemplateRow["kind"] },
+    { limit, after, kind }: PageRequest & { kind?: TemplateRow["kind"] },
   ): Promise<ListedTemplateRow[]> {
     return await this.#listed(teamId)
       .$if(kind !== undefined, (query) => query.where("template_builds.kind", "=", kind as TemplateRow["kind"]))
-      .$if(after !== undefined, (query) =>
-        query.where(
-          sql<boolean>`(templates.created_at < ${after?.createdAt}::timestamptz
-            or (templates.created_at = ${after?.createdAt}::timestamptz and templates.id > ${after?.id}))`,
-        ),
-      )
+      .where(isAfter(after, { createdAt: "templates.created_at", id: "templates.id" }))
       .orderBy("templates.created_at", "desc")
       .orderBy("templates.id")
       .limit(limit)

@@ -5,7 +5,6 @@ import { Type } from "typebox";
 import {
   CreatedWebhook,
   CreateWebhookRequest,
-  NEXT_CURSOR_HEADER,
   PageQuery,
   UpdateWebhookRequest,
   Webhook,
@@ -16,7 +15,7 @@ import { WrennError } from "@wrenn/errors";
 import { callerOf } from "../auth/authenticate.ts";
 import { newId } from "../database/ids.ts";
 import type { WebhookRow } from "../database/tables.ts";
-import { cutPage, decodeCursor } from "../http/cursor.ts";
+import { answerPage } from "../http/page.ts";
 import type { Services } from "../services.ts";
 import { mintSecret } from "./signature.ts";
 
@@ -49,16 +48,8 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<{ services: Services }> = 
   app.get(
     "/webhooks",
     { schema: { querystring: PageQuery, response: { 200: Type.Array(Webhook) } } },
-    async (request, reply) => {
-      const { limit, cursor } = request.query;
-      const rows = await webhooks.page(callerOf(request).teamId, {
-        limit: limit + 1,
-        ...(cursor === undefined ? {} : { after: decodeCursor(cursor) }),
-      });
-      const { page, next } = cutPage(rows, limit);
-      if (next !== undefined) reply.header(NEXT_CURSOR_HEADER, next);
-      return page.map(viewOf);
-    },
+    async (request, reply) =>
+      await answerPage(reply, request.query, (page) => webhooks.page(callerOf(request).teamId, page), viewOf),
   );
 
   app.get("/webhooks/:id", { schema: { params: WebhookParams, response: { 200: Webhook } } }, async (request) => {

@@ -2,8 +2,8 @@
 import { sql } from "kysely";
 import type { EventType, WebhookDelivery } from "@wrenn/api-schema";
 import type { Database } from "../database/connect.ts";
+import { isAfter, type PageRequest } from "../database/page.ts";
 import type { EventRow, WebhookRow } from "../database/tables.ts";
-import type { Cursor } from "../http/cursor.ts";
 
 /** One event for one webhook, taken to be sent. */
 export interface Delivery {
@@ -49,16 +49,12 @@ export class WebhookStore {
   }
 
   /** One page, newest first. */
-  async page(teamId: string, { limit, after }: { limit: number; after?: Cursor }): Promise<WebhookRow[]> {
+  async page(teamId: string, { limit, after }: PageRequest): Promise<WebhookRow[]> {
     return await this.#database
       .selectFrom("webhooks")
       .selectAll()
       .where("team_id", "=", teamId)
-      .$if(after !== undefined, (query) =>
-        query.where(
-          sql<boolean>`(created_at < ${after?.createdAt}::timestamptz or (created_at = ${after?.createdAt}::timestamptz and id > ${after?.id}))`,
-        ),
-      )
+      .where(isAfter(after, { createdAt: "created_at", id: "id" }))
       .orderBy("created_at", "desc")
       .orderBy("id")
       .limit(limit)
