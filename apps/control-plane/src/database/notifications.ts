@@ -3,6 +3,7 @@
  * made them, on whichever control plane. A hint only: a lost connection loses hints, so everybody who
  * waits also looks now and then.
  */
+import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { FastifyBaseLogger } from "fastify";
 import pg from "pg";
@@ -14,6 +15,9 @@ const EVENTS = "wrenn_events";
 const KEYS = "wrenn_keys";
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** After this much silence the kernel asks whether the server is still there. */
+const KEEP_ALIVE_MS = 10_000;
 
 export class Notifications {
   readonly #url: string;
@@ -45,8 +49,10 @@ export class Notifications {
     const { promise, resolve } = Promise.withResolvers<void>();
     const waiting = this.#waiting.get(teamId) ?? new Set();
     this.#waiting.set(teamId, waiting.add(resolve));
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    const onAbort = (): void => resolve();
+    signal.addEventListener("abort", onAbort, { once: true });
     await promise;
+    signal.removeEventListener("abort", onAbort);
     waiting.delete(resolve);
     if (waiting.size === 0 && this.#waiting.get(teamId) === waiting) this.#waiting.delete(teamId);
   }
@@ -55,33 +61,51 @@ export class Notifications {
     const { signal } = this.#stop;
     let retryMs = FIRST_RETRY_MS;
     while (!signal.aborted) {
-      const client = new pg.Client({ connectionString: this.#url, application_name: "wrenn-notifications" });
       try {
-        const ended = Promise.withResolvers<void>();
-        ended.promise.catch(() => undefined); // awaited below, when it is connected
-        client.on("error", ended.reject);
-        client.on("end", ended.resolve);
-        client.on("notification", ({ channel, payload = "" }) => {
-          if (channel === KEYS) this.#keyCache.forget();
-          else this.#wake(payload);
-        });
-        const onStop = (): void => ended.resolve();
-        signal.addEventListener("abort", onStop, { once: true });
-        await client.connect();
-        await client.query(`listen ${EVENTS}; listen ${KEYS}`);
-        this.#keyCache.hearsOfChanges(true);
-        retryMs = FIRST_RETRY_MS;
-        this.#wakeAll(); // what was told while nobody listened
-        await ended.promise;
-        signal.removeEventListener("abort", onStop);
+        await this.#hear(() => (retryMs = FIRST_RETRY_MS));
       } catch (error) {
         if (!signal.aborted) this.#log.warn({ err: error, retryMs }, "cannot listen for changes");
       } finally {
         this.#keyCache.hearsOfChanges(false);
-        await client.end().catch(() => undefined);
       }
       await delay(retryMs, undefined, { signal, ref: false }).catch(() => undefined);
       retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
+    }
+  }
+
+  /** Listens on a connection of its own until that ends. */
+  async #hear(onListening: () => void): Promise<void> {
+    const { signal } = this.#stop;
+    // ours, so that it can be cut: a server that stands still lets neither a connect nor an orderly end come to one
+    const socket = new Socket();
+    const cut = (): void => void socket.destroy();
+    signal.addEventListener("abort", cut);
+    const client = new pg.Client({
+      connectionString: this.#url,
+      application_name: "wrenn-notifications",
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+      stream: () => socket,
+    });
+    const ended = Promise.withResolvers<void>();
+    ended.promise.catch(() => undefined); // awaited below, when it is connected
+    client.on("error", ended.reject);
+    client.on("end", ended.resolve);
+    client.on("notification", ({ channel, payload = "" }) => {
+      if (channel === KEYS) this.#keyCache.forget();
+      else this.#wake(payload);
+    });
+    try {
+      await client.connect();
+      await client.query(`listen ${EVENTS}; listen ${KEYS}`);
+      this.#keyCache.hearsOfChanges(true);
+      onListening();
+      this.#wakeAll(); // what was told while nobody listened
+      await ended.promise;
+    } finally {
+      signal.removeEventListener("abort", cut);
+      socket.destroy();
     }
   }
 

@@ -19,7 +19,9 @@ export const guideRoutes: FastifyPluginAsync = async (app) => {
 
   async function show(address: string, reply: FastifyReply) {
     const path = decodeURI(address.split("?", 1)[0] ?? "").replace(/(?:\/|\.md)$/, "");
-    const html = (await (site ??= pages())).get(path);
+    site ??= pages();
+    site.catch(() => (site = undefined)); // read again next time
+    const html = (await site).get(path);
     if (html === undefined) {
       throw new WrennError("not_found", `Cannot show ${path}: there is no such page`, {
         hint: "GET /guide lists every page",
