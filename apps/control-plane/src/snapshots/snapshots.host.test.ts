@@ -228,6 +228,20 @@ describe("DELETE /v1/snapshots/{name}", () => {
     await services.snapshots.sweep();
     expect([...host.builds.keys()]).not.toContain(build);
   });
+
+  it("is not held up by another one that the host cannot delete", async () => {
+    const source = await sandbox(ours);
+    const before = host.builds.size;
+    for (const name of ["stuck-1", "stuck-2"]) await snapshot(ours, source, name);
+    await services.snapshots.sweep();
+    for (const name of ["stuck-1", "stuck-2"]) {
+      host.faults = ["refuse"]; // of the first build that is tried
+      expect((await ask(ours, "DELETE", `/v1/snapshots/${name}`)).status).toBe(204);
+    }
+    expect(host.builds.size).toBe(before + 1);
+    await services.snapshots.sweep();
+    expect(host.builds.size).toBe(before);
+  });
 });
 
 describe("POST /v1/sandboxes/{id}/fork", () => {

@@ -119,13 +119,18 @@ export class Snapshots {
   }
 
   async #sweep(): Promise<void> {
-    const { store, agent, hostId } = this.#options;
+    const { store, agent, hostId, log } = this.#options;
     for (const build of await store.abandoned(hostId, 2 * OPERATION_DEADLINE_MS)) {
       await store.fail(build, "its making was interrupted");
     }
     for (const buildId of await store.deletable(hostId)) {
-      await agent.deleteTemplateBuild(buildId);
-      await store.forget(hostId, buildId);
+      try {
+        await agent.deleteTemplateBuild(buildId);
+        await store.forget(hostId, buildId);
+      } catch (err) {
+        if (isAway(err)) throw err;
+        log.warn({ build: buildId, err }, "cannot delete a build on the host; repeated later"); // the others can be
+      }
     }
     const builds = await agent.listTemplateBuilds();
     await store.recordSizes(
@@ -140,9 +145,14 @@ export class Snapshots {
 
   #sweepSoon(): void {
     this.sweep().catch((err: unknown) =>
-      this.#options.log.debug({ err }, "cannot compare the host's builds; repeated later"),
+      // who follows the host says that it is away
+      this.#options.log[isAway(err) ? "debug" : "warn"]({ err }, "cannot compare the host's builds; repeated later"),
     );
   }
+}
+
+function isAway(error: unknown): boolean {
+  return WrennError.from(error).code === "agent_unavailable";
 }
 
 function randomName(): string {
