@@ -3,7 +3,6 @@
  * process back while the terminal is slow.
  */
 import WebSocket from "ws";
-import { NEXT_CURSOR_HEADER } from "@wrenn/api-schema";
 import { isErrorCode, WrennError } from "@wrenn/errors";
 import {
   Wrenn,
@@ -25,12 +24,6 @@ import { hintForCommandLine, messageForCommandLine } from "./hint.ts";
 const OPEN_DEADLINE_MS = 30_000;
 /** The first sandbox of a template boots it, and a snapshot is written and read whole: both take their time. */
 const DEADLINE_MS = 600_000;
-
-interface RequestOptions {
-  body?: unknown;
-  query?: Record<string, string | number | undefined>;
-  signal?: AbortSignal;
-}
 
 export class ApiClient {
   readonly url: string;
@@ -54,12 +47,6 @@ export class ApiClient {
     });
   }
 
-  /** Any request of the API that is answered with JSON, or with nothing. */
-  async send<T>(method: string, path: string, options: RequestOptions): Promise<T> {
-    const response = await own(this.#wrenn.request(method, path, options));
-    return (response.status === 204 ? undefined : await response.json()) as T;
-  }
-
   /** Any operation of the API, by its id. */
   async call<Id extends OperationId>(id: Id, ...input: CallArguments<Id>): Promise<Answer<Id>> {
     return await own(this.#wrenn.call(id, ...input));
@@ -75,17 +62,6 @@ export class ApiClient {
     } catch (error) {
       throw ownError(error);
     }
-  }
-
-  /** Every item of a list by its path, page by page. */
-  async *pages<T>(path: string, query: Record<string, string | undefined>, signal: AbortSignal): AsyncGenerator<T> {
-    let cursor: string | undefined;
-    do {
-      const page = { query: { ...query, limit: 100, cursor }, signal };
-      const response = await own(this.#wrenn.request("GET", path, page));
-      yield* (await response.json()) as T[];
-      cursor = response.headers.get(NEXT_CURSOR_HEADER) ?? undefined;
-    } while (cursor !== undefined);
   }
 
   async destroySandbox(id: string, signal?: AbortSignal): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Session } from "@wrenn/api-schema";
+import { WrennError } from "@wrenn/errors";
 import { defineCommand } from "../define-command.ts";
 import { readPassword } from "../terminal/password.ts";
 
@@ -24,16 +24,24 @@ export const loginCommand = defineCommand<LoginOptions>({
     ["wrenn login --sign-up ada@example.org < password-file", "make an account"],
   ],
   async run({ config, output, signal }, [email = ""], { signUp, invitation }) {
+    if (invitation !== undefined && signUp !== true) {
+      throw new WrennError("invalid_request", "Cannot use the invitation: it is for --sign-up", {
+        hint: "Log in without it, then: wrenn team join TOKEN",
+      });
+    }
     const { findUrl } = await import("../api/connect.ts");
     const { ApiClient } = await import("../api/client.ts");
     const { writeSession } = await import("../api/session-file.ts");
     const url = await findUrl(config);
     const password = await readPassword(`Password of ${email}: `);
     const client = new ApiClient({ url, credentials: {} });
-    const session = await client.send<Session>("POST", signUp === true ? "/v1/auth/signup" : "/v1/auth/login", {
-      body: { email, password, ...(invitation === undefined ? {} : { invitation }) },
-      signal,
-    });
+    const session =
+      signUp === true
+        ? await client.call("signUp", {
+            body: { email, password, ...(invitation === undefined ? {} : { invitation }) },
+            signal,
+          })
+        : await client.call("logIn", { body: { email, password }, signal });
     await writeSession(config.sessionFile, { ...session, url });
     if (config.WRENN_API_KEY !== undefined) output.note("WRENN_API_KEY is set; commands use it instead of the session");
     const { token: _, ...shown } = session;

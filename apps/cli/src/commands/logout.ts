@@ -15,11 +15,7 @@ export const logoutCommand = defineCommand({
       return;
     }
     try {
-      await new ApiClient({ url: session.url, credentials: credentialsOf(session) }).send(
-        "DELETE",
-        "/v1/auth/session",
-        { signal },
-      );
+      await new ApiClient({ url: session.url, credentials: credentialsOf(session) }).call("logOut", { signal });
     } catch (thrown) {
       const error = WrennError.from(thrown);
       // it has ended by itself, or cannot be told; without its token nobody uses it

@@ -1,4 +1,4 @@
-import type { CreateApiKeyInput, CreatedApiKey, Scope } from "@wrenn/api-schema";
+import type { CreateApiKeyInput, Scope } from "@wrenn/api-schema";
 import { defineCommand } from "../../define-command.ts";
 import { parseSeconds } from "../../terminal/units.ts";
 
@@ -25,7 +25,7 @@ export const createKeyCommand = defineCommand<{ expires?: number; scopes?: strin
       ...(expires === undefined ? {} : { expires_in_sec: expires }),
       ...(scopes === undefined ? {} : { scopes: scopes.split(",") as Scope[] }),
     };
-    const key = await (await connect()).send<CreatedApiKey>("POST", "/v1/api-keys", { body, signal });
+    const key = await (await connect()).call("createApiKey", { body, signal });
     output.result(key, () => key.key);
   },
 });

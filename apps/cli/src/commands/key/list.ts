@@ -1,4 +1,3 @@
-import type { ApiKey } from "@wrenn/api-schema";
 import { defineCommand } from "../../define-command.ts";
 import { formatTable } from "../../terminal/table.ts";
 
@@ -8,7 +7,7 @@ export const listKeysCommand = defineCommand({
   summary: "List the team's API keys",
   examples: [["wrenn key list", "which there are, and when each was used last"]],
   async run({ connect, output, signal }) {
-    const keys = await Array.fromAsync((await connect()).pages<ApiKey>("/v1/api-keys", {}, signal));
+    const keys = await Array.fromAsync((await connect()).list("listApiKeys", { signal }));
     output.result(keys, () => {
       if (keys.length === 0) return "No API keys";
       const rows = keys.map((key) => [

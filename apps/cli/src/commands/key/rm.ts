@@ -1,4 +1,5 @@
 import { defineCommand } from "../../define-command.ts";
+import { removeEach } from "../../remove-each.ts";
 
 export const rmKeysCommand = defineCommand({
   name: "rm",
@@ -9,10 +10,8 @@ export const rmKeysCommand = defineCommand({
   ],
   async run({ connect, output, signal }, ids) {
     const client = await connect();
-    for (const id of ids) {
-      await client.send("DELETE", `/v1/api-keys/${encodeURIComponent(id)}`, { signal });
-      if (!output.json) output.line(id);
-    }
-    if (output.json) output.line(JSON.stringify({ deleted: ids }));
+    return await removeEach(output, ids, { past: "deleted" }, (id) =>
+      client.call("deleteApiKey", { path: { id }, signal }),
+    );
   },
 });

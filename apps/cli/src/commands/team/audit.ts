@@ -2,7 +2,7 @@ import type { AuditEntry } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import { defineCommand } from "../../define-command.ts";
 import { formatTable } from "../../terminal/table.ts";
-import { TEAM_OPTION, teamPath } from "./current-team.ts";
+import { TEAM_OPTION, teamIdOf } from "./current-team.ts";
 
 const DEFAULT_COUNT = 50;
 
@@ -16,9 +16,9 @@ export const auditCommand = defineCommand<{ team?: string; count?: number }>({
   examples: [["wrenn team audit -n 10", "the last ten"]],
   async run({ connect, output, signal }, _args, { team, count = DEFAULT_COUNT }) {
     const client = await connect();
-    const path = `${await teamPath(client, team, signal)}/audit-log`;
+    const path = { team_id: await teamIdOf(client, team, signal) };
     const entries: AuditEntry[] = [];
-    for await (const entry of client.pages<AuditEntry>(path, {}, signal)) {
+    for await (const entry of client.list("listAuditLog", { path, signal })) {
       if (entries.push(entry) >= count) break;
     }
     output.result(entries, () => {

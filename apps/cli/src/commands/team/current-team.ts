@@ -1,4 +1,3 @@
-import type { Identity } from "@wrenn/api-schema";
 import type { ApiClient } from "../../api/client.ts";
 import type { OptionDefinition } from "../../define-command.ts";
 
@@ -8,8 +7,7 @@ export const TEAM_OPTION: OptionDefinition = {
   completes: "team",
 };
 
-/** The path of the team that a command is about: the one that was named, else that of the session or the key. */
-export async function teamPath(client: ApiClient, named: string | undefined, signal: AbortSignal): Promise<string> {
-  const id = named ?? (await client.send<Identity>("GET", "/v1/auth/me", { signal })).team.id;
-  return `/v1/teams/${encodeURIComponent(id)}`;
+/** The team that a command is about: the one that was named, else that of the session or the key. */
+export async function teamIdOf(client: ApiClient, named: string | undefined, signal: AbortSignal): Promise<string> {
+  return named ?? (await client.call("whoAmI", { signal })).team.id;
 }

@@ -1,7 +1,7 @@
-import type { CreatedInvitation, CreateInvitationInput, Role, Team } from "@wrenn/api-schema";
+import type { CreateInvitationInput, Role } from "@wrenn/api-schema";
 import { defineCommand } from "../../define-command.ts";
 import { parseSeconds } from "../../terminal/units.ts";
-import { TEAM_OPTION, teamPath } from "./current-team.ts";
+import { TEAM_OPTION, teamIdOf } from "./current-team.ts";
 import { ROLE_CHOICES } from "./roles.ts";
 
 export const inviteCommand = defineCommand<{ role?: Role; expires?: number; team?: string }>({
@@ -25,8 +25,8 @@ export const inviteCommand = defineCommand<{ role?: Role; expires?: number; team
       ...(role === undefined ? {} : { role }),
       ...(expires === undefined ? {} : { expires_in_sec: expires }),
     };
-    const path = `${await teamPath(client, team, signal)}/invitations`;
-    const invitation = await client.send<CreatedInvitation>("POST", path, { body, signal });
+    const path = { team_id: await teamIdOf(client, team, signal) };
+    const invitation = await client.call("inviteMember", { path, body, signal });
     output.note("To join: wrenn team join TOKEN; without an account: wrenn login --sign-up EMAIL --invitation TOKEN");
     output.result(invitation, () => invitation.token);
   },
@@ -38,7 +38,7 @@ export const joinCommand = defineCommand({
   arguments: [{ syntax: "<token>", description: "the token of the invitation" }],
   examples: [["wrenn team join $token", "with what wrenn team invite printed"]],
   async run({ connect, output, signal }, [token = ""]) {
-    const team = await (await connect()).send<Team>("POST", "/v1/invitations/accept", { body: { token }, signal });
+    const team = await (await connect()).call("acceptInvitation", { body: { token }, signal });
     output.note(`To work in it: wrenn team switch ${team.id}`);
     output.result(team, () => team.id);
   },

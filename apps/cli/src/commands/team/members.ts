@@ -1,9 +1,9 @@
-import type { Member } from "@wrenn/api-schema";
+import type { Member, Role } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import type { ApiClient } from "../../api/client.ts";
 import { defineCommand } from "../../define-command.ts";
 import { formatTable } from "../../terminal/table.ts";
-import { TEAM_OPTION, teamPath } from "./current-team.ts";
+import { TEAM_OPTION, teamIdOf } from "./current-team.ts";
 import { ROLE_CHOICES } from "./roles.ts";
 
 const WHO = { syntax: "<member>", description: "the address or the id of the user", completes: "member" } as const;
@@ -15,7 +15,7 @@ export const membersCommand = defineCommand<{ team?: string }>({
   examples: [["wrenn team members", "who is in it, and may do what"]],
   async run({ connect, output, signal }, _args, { team }) {
     const client = await connect();
-    const members = await allMembers(client, await teamPath(client, team, signal), signal);
+    const members = await membersOf(client, await teamIdOf(client, team, signal), signal);
     output.result(members, () =>
       formatTable(
         ["ID", "EMAIL", "ROLE", "JOINED"],
@@ -33,8 +33,8 @@ export const roleCommand = defineCommand<{ team?: string }>({
   examples: [["wrenn team role ada@example.org admin", "let somebody manage members and keys"]],
   async run({ connect, output, signal }, [who = "", role = ""], { team }) {
     const client = await connect();
-    const path = await memberPath(client, await teamPath(client, team, signal), who, signal);
-    const member = await client.send<Member>("PATCH", path, { body: { role }, signal });
+    const path = await memberOf(client, await teamIdOf(client, team, signal), who, signal);
+    const member = await client.call("changeRole", { path, body: { role: role as Role }, signal });
     output.result(member, () => `${member.email} is ${member.role}`);
   },
 });
@@ -48,22 +48,27 @@ export const removeMemberCommand = defineCommand<{ team?: string }>({
   examples: [["wrenn team remove ada@example.org", "somebody who left"]],
   async run({ connect, output, signal }, [who = ""], { team }) {
     const client = await connect();
-    await client.send("DELETE", await memberPath(client, await teamPath(client, team, signal), who, signal), {
-      signal,
-    });
+    const path = await memberOf(client, await teamIdOf(client, team, signal), who, signal);
+    await client.call("removeMember", { path, signal });
     output.note("API keys that the member knows still work: wrenn key list");
     output.result({ removed: who }, () => who);
   },
 });
 
-async function allMembers(client: ApiClient, team: string, signal: AbortSignal): Promise<Member[]> {
-  return await Array.fromAsync(client.pages<Member>(`${team}/members`, {}, signal));
+async function membersOf(client: ApiClient, teamId: string, signal: AbortSignal): Promise<Member[]> {
+  return await Array.fromAsync(client.list("listMembers", { path: { team_id: teamId }, signal }));
 }
 
-async function memberPath(client: ApiClient, team: string, who: string, signal: AbortSignal): Promise<string> {
+/** @throws WrennError `not_found` */
+async function memberOf(
+  client: ApiClient,
+  teamId: string,
+  who: string,
+  signal: AbortSignal,
+): Promise<{ team_id: string; user_id: string }> {
   const found = who.includes("@")
-    ? (await allMembers(client, team, signal)).find(({ email }) => email === who.trim().toLowerCase())?.user_id
+    ? (await membersOf(client, teamId, signal)).find(({ email }) => email === who.trim().toLowerCase())?.user_id
     : who;
-  if (found !== undefined) return `${team}/members/${encodeURIComponent(found)}`;
+  if (found !== undefined) return { team_id: teamId, user_id: found };
   throw new WrennError("not_found", `Cannot find ${who} in the team`, { hint: "wrenn team members lists them" });
 }

@@ -1,8 +1,8 @@
-import type { SetQuotasRequest, Usage } from "@wrenn/api-schema";
+import type { SetQuotasRequest } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import { defineCommand, type OptionDefinition } from "../../define-command.ts";
 import { formatTable } from "../../terminal/table.ts";
-import { TEAM_OPTION, teamPath } from "./current-team.ts";
+import { TEAM_OPTION, teamIdOf } from "./current-team.ts";
 
 interface QuotaOptions {
   team?: string;
@@ -30,7 +30,7 @@ export const quotaCommand = defineCommand<QuotaOptions>({
   examples: [["wrenn team quota --sandboxes 20 --team team_…", "no more than 20 at once"]],
   async run({ connect, output, signal }, _args, { team, sandboxes, vcpus, memory, snapshots }) {
     const client = await connect();
-    const path = await teamPath(client, team, signal);
+    const path = { team_id: await teamIdOf(client, team, signal) };
     const body: SetQuotasRequest = {
       ...(sandboxes === undefined ? {} : { running_sandboxes: sandboxes }),
       ...(vcpus === undefined ? {} : { vcpus }),
@@ -39,8 +39,8 @@ export const quotaCommand = defineCommand<QuotaOptions>({
     };
     const isChange = Object.keys(body).length > 0;
     const usage = isChange
-      ? await client.send<Usage>("PUT", `${path}/quotas`, { body, signal })
-      : await client.send<Usage>("GET", `${path}/usage`, { signal });
+      ? await client.call("setQuotas", { path, body, signal })
+      : await client.call("getUsage", { path, signal });
     output.result(usage, () =>
       formatTable(
         ["WHAT", "USED", "LIMIT"],

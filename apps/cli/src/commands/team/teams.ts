@@ -1,8 +1,7 @@
-import type { Identity, Session, Team } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import { defineCommand } from "../../define-command.ts";
 import { formatTable } from "../../terminal/table.ts";
-import { TEAM_OPTION, teamPath } from "./current-team.ts";
+import { TEAM_OPTION, teamIdOf } from "./current-team.ts";
 
 export const listTeamsCommand = defineCommand({
   name: "list",
@@ -11,8 +10,8 @@ export const listTeamsCommand = defineCommand({
   examples: [["wrenn team list", "which you are in"]],
   async run({ connect, output, signal }) {
     const client = await connect();
-    const { team: current } = await client.send<Identity>("GET", "/v1/auth/me", { signal });
-    const teams = await Array.fromAsync(client.pages<Team>("/v1/teams", {}, signal));
+    const { team: current } = await client.call("whoAmI", { signal });
+    const teams = await Array.fromAsync(client.list("listTeams", { signal }));
     output.result(teams, () =>
       formatTable(
         ["", "ID", "NAME", "ROLE"],
@@ -28,7 +27,7 @@ export const createTeamCommand = defineCommand({
   arguments: [{ syntax: "<name>", description: "for people" }],
   examples: [['wrenn team switch "$(wrenn team create Birds)"', "make a team and work in it"]],
   async run({ connect, output, signal }, [name = ""]) {
-    const team = await (await connect()).send<Team>("POST", "/v1/teams", { body: { name }, signal });
+    const team = await (await connect()).call("createTeam", { body: { name }, signal });
     output.result(team, () => team.id);
   },
 });
@@ -46,9 +45,7 @@ export const switchTeamCommand = defineCommand({
         hint: "Log in (./wrenn login), without WRENN_API_KEY",
       });
     }
-    const session = await (
-      await connect()
-    ).send<Session>("POST", "/v1/auth/switch-team", { body: { team_id: id }, signal });
+    const session = await (await connect()).call("switchTeam", { body: { team_id: id }, signal });
     await writeSession(config.sessionFile, { ...session, url: stored.url });
     output.result({ team_id: id }, () => id);
   },
@@ -62,10 +59,8 @@ export const renameTeamCommand = defineCommand<{ team?: string }>({
   examples: [["wrenn team rename 'Night shift'", "another name for yours"]],
   async run({ connect, output, signal }, [name = ""], options) {
     const client = await connect();
-    const team = await client.send<Team>("PATCH", await teamPath(client, options.team, signal), {
-      body: { name },
-      signal,
-    });
+    const path = { team_id: await teamIdOf(client, options.team, signal) };
+    const team = await client.call("renameTeam", { path, body: { name }, signal });
     output.result(team, () => team.name);
   },
 });
@@ -76,7 +71,7 @@ export const rmTeamCommand = defineCommand({
   arguments: [{ syntax: "<id>", description: "the team", completes: "team" }],
   examples: [["wrenn team rm $id", "for good"]],
   async run({ connect, output, signal }, [id = ""]) {
-    await (await connect()).send("DELETE", `/v1/teams/${encodeURIComponent(id)}`, { signal });
+    await (await connect()).call("deleteTeam", { path: { team_id: id }, signal });
     output.result({ deleted: id }, () => id);
   },
 });
