@@ -71,6 +71,48 @@ describe("a request", () => {
     expect(error.message).toContain("teapot");
   });
 
+  it("is unavailable when its answer breaks off, an error of the server when it is no JSON", async () => {
+    const { wrenn } = await serve((request, response) => {
+      response.writeHead(200, { "content-type": "application/json", "content-length": 100 });
+      if (request.url === "/health") return void response.end("<html>".padEnd(100));
+      if (request.url === `/v1/sandboxes/${ID}`) return void response.end(JSON.stringify({ id: ID }).padEnd(100));
+      response.write("[");
+      setTimeout(() => response.destroy(), 20);
+    });
+    const { files } = await wrenn.sandboxes.get(ID);
+    for (const ask of [
+      () => wrenn.call("whoAmI"),
+      () => wrenn.templates().next(),
+      () => files.readText("/f"),
+      () => files.read("/f"),
+    ])
+      expect(await thrownBy(ask())).toMatchObject({ code: "unavailable" });
+    const stop = new AbortController();
+    const stopped = wrenn.call("whoAmI", { signal: stop.signal });
+    setTimeout(() => stop.abort("enough"), 10);
+    await expect(stopped).rejects.toBe("enough");
+    const nonsense = await thrownBy(wrenn.health());
+    expect(nonsense).toMatchObject({ code: "internal", status: 200 });
+    expect(nonsense.message).toContain("<html>");
+  });
+
+  it.each(["", "nonsense", "127.0.0.1:7780", "localhost:7780", "ftp://127.0.0.1"])(
+    "is not made where no platform can be: %j",
+    async (url) => {
+      expect(await thrownBy((async () => await new Wrenn({ url }).health())())).toMatchObject({
+        code: "invalid_request",
+        hint: expect.stringContaining("http://127.0.0.1:7780") as string,
+      });
+    },
+  );
+
+  it.each(["wrn_\u00fc\u4e2d", "wrn_a\nb"])("is not made with a key that no header can hold: %j", async (apiKey) => {
+    const { url } = await serve((_request, response) => response.end("{}"));
+    const error = await thrownBy(new Wrenn({ url, apiKey }).health());
+    expect(error).toMatchObject({ code: "invalid_request" });
+    expect(error.message).not.toContain("wrn_");
+  });
+
   it("is unavailable where nothing listens", async () => {
     const { wrenn } = await serve(() => undefined);
     cleanups.splice(0).forEach((cleanup) => cleanup());

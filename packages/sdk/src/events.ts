@@ -43,13 +43,15 @@ export async function* followEvents(transport: Transport, options: EventOptions)
 }
 
 async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
   await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    const onAbort = () => {
+    const end = (): void => {
       clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
       resolve();
     };
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const timer = setTimeout(end, milliseconds);
+    signal?.addEventListener("abort", end);
   });
   signal?.throwIfAborted();
 }

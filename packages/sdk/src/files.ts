@@ -1,7 +1,7 @@
 /** Files of one sandbox. */
 import { WrennError } from "./errors.ts";
 import type { FileEntry, RequestBody } from "./generated.ts";
-import type { CallOptions, Transport } from "./transport.ts";
+import { wholeOf, type CallOptions, type Transport } from "./transport.ts";
 import { watchDirectory, type FileChange, type WatchOptions } from "./watch.ts";
 
 export interface FileOptions extends CallOptions {
@@ -20,12 +20,13 @@ export class SandboxFiles {
 
   /** The whole file as text. */
   async readText(path: string, options: FileOptions = {}): Promise<string> {
-    return await (await this.#read(path, options)).text();
+    return await wholeOf(await this.#read(path, options), options.signal, async (file) => await file.text());
   }
 
   /** The whole file. */
   async read(path: string, options: FileOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
-    return new Uint8Array(await (await this.#read(path, options)).arrayBuffer());
+    const response = await this.#read(path, options);
+    return new Uint8Array(await wholeOf(response, options.signal, async (file) => await file.arrayBuffer()));
   }
 
   /** The file as it comes; a transfer that breaks is an error of the stream. */

@@ -1,6 +1,5 @@
 /** Lists, page by page. */
-import type { Transport } from "./transport.ts";
-import type { OperationId, CallOptions } from "./transport.ts";
+import { jsonOf, type CallOptions, type OperationId, type Transport } from "./transport.ts";
 
 const NEXT_CURSOR_HEADER = "x-next-cursor";
 const PAGE_SIZE = 100;
@@ -18,7 +17,7 @@ export async function* pages<T>(
       ...(path === undefined ? {} : { path: path as Record<string, unknown> }),
       query: { limit: PAGE_SIZE, ...query, ...(cursor === undefined ? {} : { cursor }) },
     });
-    yield* (await response.json()) as T[];
+    yield* await jsonOf<T[]>(response, options.signal);
     cursor = response.headers.get(NEXT_CURSOR_HEADER) ?? undefined;
   } while (cursor !== undefined);
 }

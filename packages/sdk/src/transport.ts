@@ -69,7 +69,7 @@ export class Transport {
         hint: "Give url, such as http://127.0.0.1:7780",
       });
     }
-    this.url = url.replace(/\/+$/, "");
+    this.url = checkedUrl(url);
     this.#options = options;
   }
 
@@ -85,7 +85,7 @@ export class Transport {
     const response = await this.response(id, input);
     if (response.status === 204) return undefined as Answer<Id>;
     if (!(response.headers.get("content-type") ?? "").startsWith("application/json")) return response as Answer<Id>;
-    return (await response.json()) as Answer<Id>;
+    return await jsonOf<Answer<Id>>(response, input?.signal);
   }
 
   /** The answer, when it is a success; its body is not yet read. */
@@ -110,13 +110,13 @@ export class Transport {
     try {
       const response = await (this.#options.fetch ?? fetch)(url, {
         method,
-        headers: {
+        headers: checkedHeaders({
           ...this.#options.headers,
           ...this.#credentials(),
           ...(requestId === undefined ? {} : { "x-request-id": requestId }),
           ...(type === undefined ? {} : { "content-type": type }),
           ...(headers as Record<string, string>),
-        },
+        }),
         signal: signal === undefined ? timeout.signal : AbortSignal.any([signal, timeout.signal]),
         ...(body === undefined ? {} : { body: isRaw ? (body as RequestBody) : JSON.stringify(body) }),
         ...(body instanceof ReadableStream ? { duplex: "half" } : {}),
@@ -154,6 +154,53 @@ export class Transport {
     if (webSocket !== undefined) return webSocket(address.href, this.#credentials());
     const { ticket } = await this.call("createTicket", { signal });
     return new WebSocket(address, ["wrenn.v1", `wrenn.ticket.${ticket}`]);
+  }
+}
+
+/** Reads the whole of an answer. @throws WrennError `unavailable` when it breaks off; the signal's reason */
+export async function wholeOf<T>(
+  response: Response,
+  signal: AbortSignal | undefined,
+  read: (response: Response) => Promise<T>,
+): Promise<T> {
+  try {
+    return await read(response);
+  } catch (error) {
+    if (signal?.aborted === true) throw signal.reason;
+    throw unreachable(new URL(response.url).origin, error);
+  }
+}
+
+/** An answer's JSON. @throws as `wholeOf`; WrennError `internal` for what is none */
+export async function jsonOf<T>(response: Response, signal: AbortSignal | undefined): Promise<T> {
+  const text = await wholeOf(response, signal, async (whole) => await whole.text());
+  try {
+    return JSON.parse(text) as T;
+  } catch (cause) {
+    throw new WrennError("internal", `Cannot read the answer of ${response.url}: ${text.slice(0, 200)}`, {
+      status: response.status,
+      cause,
+    });
+  }
+}
+
+/** Without the slashes at its end. */
+function checkedUrl(url: string): string {
+  if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return url.replace(/\/+$/, "");
+  throw new WrennError("invalid_request", `Cannot use the url ${JSON.stringify(url)}: it is none of http or https`, {
+    hint: "Give one such as http://127.0.0.1:7780 (WRENN_API_URL)",
+  });
+}
+
+function checkedHeaders(headers: Record<string, string>): Headers {
+  try {
+    return new Headers(headers);
+  } catch (cause) {
+    // the runtime's own words would show the key
+    throw new WrennError("invalid_request", "Cannot send the request: a key or a header has characters that none may", {
+      cause,
+      hint: "Give the key as it was printed, without anything around it (WRENN_API_KEY)",
+    });
   }
 }
 
