@@ -15,15 +15,19 @@ import {
   type Execution,
   type ExecutionOptions,
   type OperationId,
-  type RequestBody,
   type WebSocketLike,
 } from "@wrenn/sdk";
-import type { Archive } from "../files/archive.ts";
+import type { Outgoing } from "../files/outgoing.ts";
 import { hintForCommandLine, messageForCommandLine } from "./hint.ts";
 
 const OPEN_DEADLINE_MS = 30_000;
 /** The first sandbox of a template boots it, and a snapshot is written and read whole: both take their time. */
 const DEADLINE_MS = 600_000;
+
+export interface SandboxPath {
+  id: string;
+  path: string;
+}
 
 export class ApiClient {
   readonly url: string;
@@ -34,17 +38,21 @@ export class ApiClient {
   constructor({ url, credentials }: { url: string; credentials: Readonly<Record<string, string>> }) {
     this.url = url;
     this.credentials = credentials;
-    this.#wrenn = new Wrenn({
-      url,
-      headers: credentials,
-      timeoutMs: DEADLINE_MS,
-      webSocket: (address) =>
-        new WebSocket(address, {
-          headers: credentials,
-          handshakeTimeout: OPEN_DEADLINE_MS,
-          perMessageDeflate: false,
-        }) as WebSocketLike,
-    });
+    try {
+      this.#wrenn = new Wrenn({
+        url,
+        headers: credentials,
+        timeoutMs: DEADLINE_MS,
+        webSocket: (address) =>
+          new WebSocket(address, {
+            headers: credentials,
+            handshakeTimeout: OPEN_DEADLINE_MS,
+            perMessageDeflate: false,
+          }) as WebSocketLike,
+      });
+    } catch (error) {
+      throw ownError(error);
+    }
   }
 
   /** Any operation of the API, by its id. */
@@ -68,15 +76,20 @@ export class ApiClient {
     await this.call("destroySandbox", { path: { id }, signal });
   }
 
-  /** The bytes of a file in a sandbox. */
-  async readFile(id: string, path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
-    return bodyOf(await own(this.#wrenn.response("readFile", { path: { id }, query: { path }, signal })));
+  /** The bytes of a file in a sandbox, or a directory of it as a tar archive. */
+  async receive(
+    operation: "readFile" | "readTar",
+    { id, path }: SandboxPath,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array>> {
+    const request = { path: { id }, query: { path }, signal };
+    return bytesOf(await own(this.#wrenn.response(operation, request)), signal);
   }
 
   /** The console of a sandbox's VM; with `follow` until it stops. */
-  async readLogs(id: string, follow: boolean, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  async readLogs(id: string, follow: boolean, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
     const request = { path: { id }, query: { follow }, signal, timeoutMs: 0 };
-    return bodyOf(await own(this.#wrenn.response("readSandboxLogs", request)));
+    return bytesOf(await own(this.#wrenn.response("readSandboxLogs", request)), signal);
   }
 
   /** The team's events as they happen; goes on where a lost connection broke. */
@@ -88,22 +101,17 @@ export class ApiClient {
     }
   }
 
-  async writeFile(id: string, path: string, body: RequestBody, signal: AbortSignal): Promise<void> {
-    await this.call("writeFile", { path: { id }, query: { path }, body, signal, timeoutMs: 0 });
-  }
-
-  /** A directory of a sandbox as a tar archive. */
-  async readTar(id: string, path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
-    return bodyOf(await own(this.#wrenn.response("readTar", { path: { id }, query: { path }, signal })));
-  }
-
-  /** Unpacks an archive in a directory of a sandbox, when all of it has come. */
-  async writeTar(id: string, path: string, archive: Archive, signal: AbortSignal): Promise<void> {
-    const body = archive.stream;
+  /** Writes a file of a sandbox, or unpacks an archive in a directory of it, when all of it has come. */
+  async send(
+    operation: "writeFile" | "writeTar",
+    { id, path }: SandboxPath,
+    content: Outgoing,
+    signal: AbortSignal,
+  ): Promise<void> {
     try {
-      await this.call("writeTar", { path: { id }, query: { path }, body, signal, timeoutMs: 0 });
+      await this.call(operation, { path: { id }, query: { path }, body: content.stream, signal, timeoutMs: 0 });
     } catch (error) {
-      throw archive.failure ?? error;
+      throw content.failure ?? error;
     }
   }
 
@@ -118,9 +126,18 @@ export class ApiClient {
   }
 }
 
-function bodyOf({ body, url }: Response): ReadableStream<Uint8Array> {
+/** What an answer holds, as it comes. @throws WrennError `unavailable` when it breaks off */
+async function* bytesOf({ body, url }: Response, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   if (body === null) throw new WrennError("internal", `Cannot read ${url}: the answer has no body`);
-  return body;
+  try {
+    yield* body;
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new WrennError("unavailable", "Cannot read all of it: the connection to the platform was lost", {
+      cause,
+      hint: "See whether the sandbox still runs (wrenn sandbox list), then repeat it",
+    });
+  }
 }
 
 async function own<T>(work: Promise<T>): Promise<T> {

@@ -48,6 +48,12 @@ export async function findKey(config: CliConfig): Promise<string> {
         hint: "Run as root, or set WRENN_API_KEY to what `./wrenn env` tells root",
       });
     }
+    if (cause instanceof SyntaxError) {
+      throw new WrennError("unavailable", `Cannot read the API key in ${apiKey}: the file is damaged`, {
+        cause,
+        hint: "Start the platform again (./wrenn down, ./wrenn up --detach), which makes another key",
+      });
+    }
     if (code !== "ENOENT") throw cause;
     throw new WrennError("unavailable", "Cannot find an API key: the platform has never run here", {
       cause,

@@ -1,33 +1,15 @@
 /** Directories as tar archives. What comes from a guest is not trusted: it writes nothing beside the directory. */
 import { mkdir, readdir } from "node:fs/promises";
 import { isAbsolute } from "node:path";
-import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { extract, Pack, type ReadEntry } from "tar";
 import { WrennError } from "@wrenn/errors";
 
-/** What is in a directory here as a stream, without the directory itself; `failure` is why it broke off. */
-export class Archive {
-  readonly stream: ReadableStream<Uint8Array>;
-  failure: WrennError | undefined;
-
-  constructor(directory: string) {
-    this.stream = Readable.toWeb(Readable.from(this.#chunksOf(directory))) as ReadableStream<Uint8Array>;
-  }
-
-  async *#chunksOf(directory: string): AsyncGenerator<Uint8Array> {
-    try {
-      const pack = new Pack({ cwd: directory, onWriteEntry: belongToNobody });
-      for (const name of await readdir(directory)) pack.add(`./${name}`);
-      yield* pack.end();
-    } catch (cause) {
-      const { code, path } = cause as NodeJS.ErrnoException;
-      this.failure = new WrennError("not_found", `Cannot read ${path ?? directory}: ${code ?? String(cause)}`, {
-        cause,
-      });
-      throw this.failure;
-    }
-  }
+/** What is in a directory here, without the directory itself. */
+export async function* pack(directory: string): AsyncGenerator<Uint8Array> {
+  const archive = new Pack({ cwd: directory, onWriteEntry: belongToNobody });
+  for (const name of await readdir(directory)) archive.add(`./${name}`);
+  yield* archive.end();
 }
 
 /**
@@ -44,7 +26,7 @@ function belongToNobody(entry: { stat?: object | undefined; myuser: string }): v
  * Unpacks into a directory, which is made. Files belong to who runs this, and carry no set-user-id.
  * @returns what was left out, and why
  */
-export async function unpack(archive: ReadableStream<Uint8Array>, directory: string): Promise<string[]> {
+export async function unpack(archive: AsyncIterable<Uint8Array>, directory: string): Promise<string[]> {
   const leftOut: string[] = [];
   const unpacking = extract({
     cwd: directory,
@@ -61,8 +43,9 @@ export async function unpack(archive: ReadableStream<Uint8Array>, directory: str
   });
   await mkdir(directory, { recursive: true });
   try {
-    await pipeline(Readable.fromWeb(archive as Parameters<typeof Readable.fromWeb>[0]), unpacking);
+    await pipeline(archive, unpacking);
   } catch (cause) {
+    if (cause instanceof WrennError) throw cause; // of the way here
     const { message } = cause as Error;
     throw new WrennError("internal", `Cannot unpack the directory: ${message}`, { cause });
   }

@@ -5,17 +5,12 @@
 import { createReadStream } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { Readable } from "node:stream";
 import { remove, rename, statIfExists } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
-import type { ApiClient } from "../api/client.ts";
+import type { ApiClient, SandboxPath } from "../api/client.ts";
 import { writeAll } from "../exec/write-all.ts";
-import { Archive, unpack } from "./archive.ts";
-
-export interface SandboxPath {
-  id: string;
-  path: string;
-}
+import { pack, unpack } from "./archive.ts";
+import { Outgoing } from "./outgoing.ts";
 
 /** `from` is a file or directory here, or `-` for standard input. */
 export async function upload(
@@ -25,7 +20,7 @@ export async function upload(
   signal: AbortSignal,
 ): Promise<void> {
   if (from === "-") {
-    await client.writeFile(id, path, Readable.toWeb(process.stdin) as ReadableStream<Uint8Array>, signal);
+    await client.send("writeFile", { id, path }, new Outgoing("standard input", process.stdin), signal);
     return;
   }
   const found = await stat(from).catch((cause: NodeJS.ErrnoException) => {
@@ -34,12 +29,11 @@ export async function upload(
   const target =
     contentsOnly(from) || !(await isDirectoryThere(client, { id, path }, signal)) ? path : into(path, from);
   if (found.isDirectory()) {
-    await client.writeTar(id, target, new Archive(from), signal);
+    await client.send("writeTar", { id, path: target }, new Outgoing(from, pack(from)), signal);
     return;
   }
   // a pipe or a device has to be opened by its name
-  const content = Readable.toWeb(createReadStream(from)) as ReadableStream<Uint8Array>;
-  await client.writeFile(id, target, content, signal);
+  await client.send("writeFile", { id, path: target }, new Outgoing(from, createReadStream(from)), signal);
 }
 
 /**
@@ -54,7 +48,7 @@ export async function download(
   signal: AbortSignal,
 ): Promise<string[]> {
   const isDirectory = await isDirectoryThere(client, { id, path }, signal);
-  const bytes = isDirectory ? await client.readTar(id, path, signal) : await client.readFile(id, path, signal);
+  const bytes = await client.receive(isDirectory ? "readTar" : "readFile", { id, path }, signal);
   if (to === "-") {
     for await (const chunk of bytes) if (!(await writeAll(process.stdout, chunk))) break;
     return [];
@@ -80,13 +74,24 @@ async function publish<T>(target: string, make: (temporary: string) => Promise<T
     return result;
   } catch (error) {
     await remove(temporary, "cp.remove");
-    throw error;
+    throw unwritable(target, error);
   }
+}
+
+function unwritable(target: string, error: unknown): WrennError {
+  const mapped = WrennError.from(error);
+  const { code } = error as NodeJS.ErrnoException;
+  if (mapped.code !== "internal" || code === undefined) return mapped;
+  return new WrennError("invalid_request", `Cannot write ${target}: ${code}`, {
+    cause: error,
+    hint: "Name a place in a directory that is there, and that you may write to",
+  });
 }
 
 async function writeFile(path: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
   await using file = await open(path, "wx", 0o666);
-  for await (const chunk of bytes) await file.write(chunk);
+  // not `write`, which may write less than all of it
+  for await (const chunk of bytes) await file.writeFile(chunk);
 }
 
 /** Also through a link. */

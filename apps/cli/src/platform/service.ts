@@ -13,9 +13,6 @@ export interface RunningService {
 
 export interface Service {
   readonly name: ServiceName;
-  /**
-   * Starts the process and answers when it serves; leaves no process when it throws.
-   * `onPid` tells the process as soon as there is one.
-   */
+  /** Starts the process and answers when it serves; leaves no process when it throws. */
   launch(options: { signal: AbortSignal; log: (record: LogRecord) => void }): Promise<RunningService>;
 }

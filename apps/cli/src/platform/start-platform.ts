@@ -62,9 +62,11 @@ export async function settledRecord(
   const ready = (async () => {
     const changes = watch(layout.run, { signal: until });
     for (;;) {
+      const changed = changes.next(); // begins to watch, so before the look
+      changed.catch(() => undefined); // it may end when nobody waits for it any more
       const record = await readReadyRecord(layout);
       if (record !== undefined) return record;
-      await changes.next();
+      await changed;
     }
   })();
   try {

@@ -1,6 +1,6 @@
 import { WrennError } from "@wrenn/errors";
 import { defineCommand } from "../../define-command.ts";
-import type { SandboxPath } from "../../files/copy.ts";
+import type { SandboxPath } from "../../api/client.ts";
 
 export const cpCommand = defineCommand({
   name: "cp",
