@@ -9,8 +9,8 @@ import { Code, ConnectError, createClient, type CallOptions, type Client, type I
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { hostagent } from "@wrenn/protocol";
 import { currentTraceparent, span } from "@wrenn/tracing";
-import { Client as HttpClient, Pool } from "undici";
-import { fromAgent, fromAgentBody } from "./errors.ts";
+import { AgentHttp, type AgentCallOptions } from "./agent-http.ts";
+import { fromAgent } from "./errors.ts";
 import type { AgentToken } from "./token.ts";
 
 /** Longest time of a call that makes, pauses, resumes or destroys a sandbox: memory is written to disk. */
@@ -24,14 +24,6 @@ const TREE_DEADLINE_MS = 60_000;
  * for longer sends on one that is being closed, and the call fails.
  */
 const IDLE_MARGIN_MS = 30_000;
-/** Error answers are short. */
-const MAX_ERROR_BYTES = 65_536;
-
-export interface AgentCallOptions {
-  signal?: AbortSignal;
-  /** Sent along, so that both logs can be read together. */
-  requestId?: string;
-}
 
 /** A file stream's address. */
 export interface FileAddress {
@@ -63,7 +55,7 @@ export class AgentClient {
   readonly #client: Client<Service>;
   readonly #token: AgentToken;
   readonly #connections: Agent;
-  readonly #bytes: Pool;
+  readonly #http: AgentHttp;
 
   constructor(options: { socketPath: string; token: AgentToken }) {
     this.#token = options.token;
@@ -79,13 +71,7 @@ export class AgentClient {
         interceptors: [this.#authenticate()],
       }),
     );
-    this.#bytes = new Pool("http://host-agent", {
-      factory: (origin, poolOptions) =>
-        new HttpClient(origin, { ...poolOptions, connect: { socketPath: options.socketPath } }),
-      // an upload answers when all of it is written: no limit on either wait
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
+    this.#http = new AgentHttp(options);
   }
 
   async getHost(options?: AgentCallOptions) {
@@ -239,13 +225,13 @@ export class AgentClient {
 
   /** What the VM of a sandbox wrote to its console; with `follow` until it stops. */
   async readConsole(id: string, follow: boolean, options: AgentCallOptions): Promise<Readable> {
-    const answer = await this.#request("GET", `/sandboxes/${id}/console?follow=${follow}`, {}, undefined, options);
+    const answer = await this.#http.request("GET", `/sandboxes/${id}/console?follow=${follow}`, {}, undefined, options);
     return answer.body;
   }
 
   /** What was done to a sandbox, oldest first. */
   async listOperations(id: string, options: AgentCallOptions): Promise<AgentOperation[]> {
-    const { body } = await this.#request("GET", `/sandboxes/${id}/operations`, {}, undefined, options);
+    const { body } = await this.#http.request("GET", `/sandboxes/${id}/operations`, {}, undefined, options);
     try {
       return (await body.json()) as AgentOperation[];
     } catch (error) {
@@ -277,7 +263,7 @@ export class AgentClient {
   /** Closes every connection; streams that still run end with an error. */
   async close(): Promise<void> {
     this.#connections.destroy();
-    await this.#bytes.destroy();
+    await this.#http.close();
   }
 
   async #transfer(
@@ -292,36 +278,13 @@ export class AgentClient {
       incarnation: String(incarnation),
       ...(user === undefined ? {} : { user }),
     });
-    return await this.#request(method, `/sandboxes/${sandboxId}/files?${query.toString()}`, headers, body, options);
-  }
-
-  async #request(
-    method: "GET" | "PUT",
-    path: string,
-    headers: Record<string, string>,
-    body: Readable | undefined,
-    options: AgentCallOptions,
-  ) {
-    const traceparent = currentTraceparent();
-    try {
-      const answer = await this.#bytes.request({
-        method,
-        path,
-        headers: {
-          ...headers,
-          authorization: `Bearer ${await this.#token.read()}`,
-          ...(options.requestId === undefined ? {} : { "x-request-id": options.requestId }),
-          ...(traceparent === undefined ? {} : { traceparent }),
-        },
-        body: body ?? null,
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
-      });
-      if (answer.statusCode < 300) return answer;
-      if (answer.statusCode === 401) this.#token.forget();
-      throw fromAgentBody(answer.statusCode, await readShort(answer.body));
-    } catch (error) {
-      throw fromAgent(error);
-    }
+    return await this.#http.request(
+      method,
+      `/sandboxes/${sandboxId}/files?${query.toString()}`,
+      headers,
+      body,
+      options,
+    );
   }
 
   async #call<T>(
@@ -376,15 +339,4 @@ function fileRef({ sandboxId, incarnation, path, user }: FileAddress) {
 function present(sandbox: hostagent.Sandbox | undefined): hostagent.Sandbox {
   if (sandbox === undefined) throw new TypeError("Cannot read the answer of the host agent: it has no sandbox");
   return sandbox;
-}
-
-async function readShort(body: AsyncIterable<Buffer>): Promise<string> {
-  const parts: Buffer[] = [];
-  let size = 0;
-  for await (const part of body) {
-    parts.push(part);
-    size += part.length;
-    if (size > MAX_ERROR_BYTES) break;
-  }
-  return Buffer.concat(parts).toString("utf8");
 }

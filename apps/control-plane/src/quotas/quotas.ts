@@ -22,7 +22,7 @@ export type Amounts = { [Name in keyof Limits]-?: number };
 /** Changes of a team's own limits; null: the configuration's, absent: as it is. */
 export type LimitChanges = { [Name in keyof Limits]?: number | null | undefined };
 
-const MIB = 1_048_576;
+const MIB_BYTES = 1_048_576;
 
 const NAMES: Readonly<Record<keyof Limits, string>> = {
   runningSandboxes: "running sandboxes",
@@ -123,9 +123,9 @@ async function usageOf(database: Database, teamId: string): Promise<Amounts> {
       coalesce(sum(vcpus) filter (where has_vm), 0)::bigint as vcpus,
       coalesce(sum(memory_mib) filter (where has_vm), 0)::bigint as "memoryMib",
       (
-        coalesce(sum(stored_bytes + case when state = 'pausing' then memory_mib * ${MIB}::bigint else 0 end), 0)
+        coalesce(sum(stored_bytes + case when state = 'pausing' then memory_mib * ${MIB_BYTES}::bigint else 0 end), 0)
         + (
-          select coalesce(sum(case when state in ('waiting', 'building') then memory_mib * ${MIB}::bigint else size_bytes end), 0)
+          select coalesce(sum(case when state in ('waiting', 'building') then memory_mib * ${MIB_BYTES}::bigint else size_bytes end), 0)
           from template_builds
           where template_id in (select id from templates where team_id = ${teamId}) and template_builds.deleted_at is null
             and state <> 'failed'

@@ -4,7 +4,7 @@ import type { SandboxParams } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import { callerOf } from "../auth/authenticate.ts";
 import type { SandboxRow } from "../database/tables.ts";
-import { wrongState } from "./lifecycle.ts";
+import { wrongState } from "./wrong-state.ts";
 import type { SandboxStore } from "./sandbox-store.ts";
 import type { ViewedRow } from "./view.ts";
 

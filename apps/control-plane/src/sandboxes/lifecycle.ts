@@ -15,9 +15,11 @@ import type { NewSandboxRow, SandboxRow } from "../database/tables.ts";
 import type { Amounts, Quotas } from "../quotas/quotas.ts";
 import type { TemplateRow } from "../templates/template-store.ts";
 import { deadlineOf } from "./deadline.ts";
+import { demandOf, storageOf } from "./demand.ts";
 import type { Resolver } from "./resolver.ts";
 import { SandboxStore } from "./sandbox-store.ts";
 import type { SandboxState } from "./state.ts";
+import { wrongState } from "./wrong-state.ts";
 
 /** States that a creation which succeeded on the host finds only when somebody ended the sandbox. */
 const ENDED: ReadonlySet<SandboxState> = new Set(["destroying", "gone", "failed"]);
@@ -390,45 +392,4 @@ export class Lifecycle {
       this.#onEnd({ operation, outcome, durationMs: performance.now() - began });
     }
   }
-}
-
-/** The answer to an operation that the sandbox's state does not allow. */
-export function wrongState(verb: string, { id, state, reason }: SandboxRow): WrennError {
-  return new WrennError(
-    "invalid_state",
-    `Cannot ${verb} sandbox ${id}: it is ${state}${reason === null ? "" : ` (${reason})`}`,
-    {
-      hint: DONE[verb] === state ? `It is ${state} already` : HINTS[state],
-    },
-  );
-}
-
-/** The state that an operation leads to. */
-const DONE: Readonly<Record<string, SandboxState>> = { pause: "paused", resume: "running" };
-
-const HINTS: Readonly<Record<SandboxState, string>> = {
-  creating: "Wait until it runs",
-  running: "Pause it first",
-  pausing: "Wait until it is paused",
-  paused: "Resume it first",
-  resuming: "Wait until it runs",
-  destroying: "Create another one",
-  gone: "Create another one",
-  failed: "Resume it when a layer was committed, or destroy it",
-};
-
-const MIB = 1_048_576;
-
-/** What a layer of a sandbox may take: until it is written, only the memory tells. */
-function storageOf({ memory_mib: memoryMib }: Pick<SandboxRow, "memory_mib">): Pick<Amounts, "snapshotBytes"> {
-  return { snapshotBytes: memoryMib * MIB };
-}
-
-/** What sandboxes take of their team's quotas while they have a VM. */
-function demandOf(rows: readonly Pick<NewSandboxRow, "vcpus" | "memory_mib">[]): Partial<Amounts> {
-  return {
-    runningSandboxes: rows.length,
-    vcpus: rows.reduce((sum, { vcpus }) => sum + vcpus, 0),
-    memoryMib: rows.reduce((sum, { memory_mib: memoryMib }) => sum + memoryMib, 0),
-  };
 }

@@ -9,6 +9,7 @@ import type { Database } from "../database/connect.ts";
 import { newId } from "../database/ids.ts";
 import type { SandboxRow, Tables } from "../database/tables.ts";
 import type { Quotas } from "../quotas/quotas.ts";
+import { storageOf } from "../sandboxes/demand.ts";
 
 /** A build that is being made. */
 export interface PendingBuild {
@@ -41,8 +42,7 @@ export class SnapshotStore {
    */
   async begin(sandbox: SandboxRow, name: string, overwrite: boolean): Promise<PendingBuild> {
     const { team_id: teamId, host_id: hostId } = sandbox;
-    const reserved = { snapshotBytes: sandbox.memory_mib * 1_048_576 };
-    return await this.#quotas.admit(teamId, reserved, async (transaction) => {
+    return await this.#quotas.admit(teamId, storageOf(sandbox), async (transaction) => {
       const builtin = await transaction
         .selectFrom("templates")
         .select("id")

@@ -8,7 +8,7 @@ import { WrennError } from "@wrenn/errors";
 import { OPERATION_DEADLINE_MS, type AgentClient } from "../agent/agent-client.ts";
 import type { SandboxRow } from "../database/tables.ts";
 import type { Lifecycle } from "../sandboxes/lifecycle.ts";
-import { wrongState } from "../sandboxes/lifecycle.ts";
+import { wrongState } from "../sandboxes/wrong-state.ts";
 import type { ListedTemplateRow, TemplateStore } from "../templates/template-store.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
 
