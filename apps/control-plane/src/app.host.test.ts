@@ -8,6 +8,7 @@ import { WebSocket } from "ws";
 import { newId } from "./database/ids.ts";
 import type { SandboxRow } from "./database/tables.ts";
 import { TestServer } from "./database/test-database.ts";
+import { newSandboxRow } from "./database/test-rows.ts";
 import { startTestApp, type TestApp } from "./test-app.ts";
 
 let server: TestServer;
@@ -56,22 +57,14 @@ async function call(
 
 async function insert(state: "running" | "paused" = "running"): Promise<SandboxRow> {
   const { sandboxes, hosts } = test.services;
-  const row = await sandboxes.insert({
-    id: newId("sb"),
-    team_id: test.teamId,
-    host_id: hosts.current().id,
-    template_build_id: buildId,
-    template_name: "base",
-    state: "creating",
-    incarnation: 1,
-    vcpus: 1,
-    memory_mib: 512,
-    disk_mib: 2_048,
-    idle_timeout_sec: 300,
-    on_timeout: "destroy",
-    metadata: JSON.stringify({ a: "b" }),
-    access_token: "guest-secret",
-  });
+  const row = await sandboxes.insert(
+    newSandboxRow({
+      team_id: test.teamId,
+      host_id: hosts.current().id,
+      template_build_id: buildId,
+      metadata: JSON.stringify({ a: "b" }),
+    }),
+  );
   return (await sandboxes.transition(row.id, { to: state })) as SandboxRow;
 }
 

@@ -13,3 +13,15 @@ export const ErrorResponse = Type.Object(
   { $id: "Error" },
 );
 export type ErrorResponse = Static<typeof ErrorResponse>;
+
+/** The last frame of a WebSocket that ends with an error. */
+export const ErrorFrame = Type.Object({
+  type: Type.Literal("error"),
+  data: Type.String({ description: "The message of `error`." }),
+  error: Type.Object({
+    code: Type.String(),
+    message: Type.String(),
+    hint: Type.Optional(Type.String()),
+    request_id: Type.Optional(Type.String()),
+  }),
+});

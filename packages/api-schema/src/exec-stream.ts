@@ -2,6 +2,7 @@
  * Frames of `GET /v1/sandboxes/{id}/exec/stream`, one JSON object per WebSocket text message.
  */
 import { Type, type Static } from "typebox";
+import { ErrorFrame } from "./error.ts";
 import { DataEncoding, ProcessProperties } from "./exec.ts";
 import { LIMITS } from "./limits.ts";
 
@@ -149,15 +150,6 @@ export const ServerFrame = Type.Union([
     status: Type.String({ description: "The guest's own words, such as `exit status 1`." }),
     oom: Type.Boolean(),
   }),
-  Type.Object({
-    type: Type.Literal("error"),
-    data: Type.String({ description: "The message of `error`." }),
-    error: Type.Object({
-      code: Type.String(),
-      message: Type.String(),
-      hint: Type.Optional(Type.String()),
-      request_id: Type.Optional(Type.String()),
-    }),
-  }),
+  ErrorFrame,
 ]);
 export type ServerFrame = Static<typeof ServerFrame>;

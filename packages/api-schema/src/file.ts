@@ -1,4 +1,5 @@
 import { Type, type Static } from "typebox";
+import { ErrorFrame } from "./error.ts";
 import { LIMITS } from "./limits.ts";
 
 export const FileQuery = Type.Object(
@@ -92,15 +93,6 @@ export const WatchFrame = Type.Union([
     type: Type.Enum(FILE_CHANGES),
     name: Type.String({ description: "Relative to the watched directory." }),
   }),
-  Type.Object({
-    type: Type.Literal("error"),
-    data: Type.String({ description: "The message of `error`." }),
-    error: Type.Object({
-      code: Type.String(),
-      message: Type.String(),
-      hint: Type.Optional(Type.String()),
-      request_id: Type.Optional(Type.String()),
-    }),
-  }),
+  ErrorFrame,
 ]);
 export type WatchFrame = Static<typeof WatchFrame>;

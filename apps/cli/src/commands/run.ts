@@ -2,21 +2,16 @@ import { WrennError } from "@wrenn/errors";
 import type { CommandContext } from "../define-command.ts";
 import { defineCommand } from "../define-command.ts";
 import { EXIT } from "../exit-code.ts";
-import { parseSeconds } from "../terminal/units.ts";
 import {
-  ENV_OPTION,
+  COMMAND_OPTIONS,
   NEW_SANDBOX_OPTIONS,
   newSandboxBody,
-  resolveEnvs,
+  sandboxCommand,
+  type CommandOptions,
   type NewSandboxOptions,
 } from "./sandbox-options.ts";
 
-interface RunOptions extends NewSandboxOptions {
-  timeout?: number;
-  env?: Record<string, string | null>;
-  cwd?: string;
-  user?: string;
-  tty?: boolean;
+interface RunOptions extends NewSandboxOptions, CommandOptions {
   keep?: boolean;
 }
 
@@ -36,15 +31,7 @@ export const runCommand = defineCommand<RunOptions>({
   arguments: [{ syntax: "<command...>", description: "the program and its arguments", completes: "command" }],
   options: [
     ...NEW_SANDBOX_OPTIONS,
-    {
-      flags: "--timeout <time>",
-      description: "kill the command after this time, such as 90, 5m or 2h",
-      parse: parseSeconds,
-    },
-    ENV_OPTION,
-    { flags: "-C, --cwd <directory>", description: "working directory in the sandbox" },
-    { flags: "-u, --user <name>", description: "user in the sandbox" },
-    { flags: "-t, --tty", description: "give the command a terminal" },
+    ...COMMAND_OPTIONS,
     { flags: "-k, --keep", description: "keep the sandbox and print its id" },
   ],
   examples: [
@@ -59,7 +46,7 @@ export const runCommand = defineCommand<RunOptions>({
     const { runInSandbox } = await import("../exec/run-in-sandbox.ts");
     if (context.config.WRENN_API_URL === undefined) await startIfNeeded(context);
     const client = await context.connect();
-    const envs = resolveEnvs(options.env, context.config.env);
+    const command = sandboxCommand(argv, options, context.config.env);
     // Not aborted by Ctrl-C: only its answer tells which sandbox is to be destroyed.
     const created = client.call("createSandbox", {
       body: {
@@ -76,14 +63,7 @@ export const runCommand = defineCommand<RunOptions>({
     const active = setInterval(ping, PING_INTERVAL_MS);
     try {
       context.signal.throwIfAborted();
-      return await runInSandbox(context, client, sandbox.id, {
-        argv: argv as [string, ...string[]],
-        ...(envs === undefined ? {} : { envs }),
-        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-        ...(options.user === undefined ? {} : { user: options.user }),
-        ...(options.timeout === undefined ? {} : { timeoutSec: options.timeout }),
-        ...(options.tty === undefined ? {} : { tty: options.tty }),
-      });
+      return await runInSandbox(context, client, sandbox.id, command);
     } finally {
       clearInterval(active);
       if (options.keep === true)

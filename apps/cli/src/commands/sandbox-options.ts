@@ -2,7 +2,8 @@
 import { type CreateSandboxInput } from "@wrenn/api-schema";
 import { WrennError } from "@wrenn/errors";
 import type { OptionDefinition } from "../define-command.ts";
-import { parseInteger, parseMebibytes } from "../terminal/units.ts";
+import type { SandboxCommand } from "../exec/run-in-sandbox.ts";
+import { parseInteger, parseMebibytes, parseSeconds } from "../terminal/units.ts";
 
 export interface NewSandboxOptions {
   template?: string;
@@ -27,12 +28,50 @@ export function newSandboxBody({ template, vcpus, memory, disk }: NewSandboxOpti
   };
 }
 
-/** `--env`, repeatable. */
+/** Repeatable. */
 export const ENV_OPTION: OptionDefinition = {
   flags: "-e, --env <K=V>",
   description: "environment variable; K alone takes the value from here; repeatable",
   parse: (text, before) => ({ ...(before as Record<string, string> | undefined), ...parseAssignment(text) }),
 };
+
+export interface CommandOptions {
+  timeout?: number;
+  env?: Record<string, string | null>;
+  cwd?: string;
+  user?: string;
+  tty?: boolean;
+}
+
+export const COMMAND_OPTIONS: readonly OptionDefinition[] = [
+  {
+    flags: "--timeout <time>",
+    description: "kill the command after this time, such as 90, 5m or 2h",
+    parse: parseSeconds,
+  },
+  ENV_OPTION,
+  { flags: "-C, --cwd <directory>", description: "working directory in the sandbox" },
+  { flags: "-u, --user <name>", description: "user in the sandbox" },
+  { flags: "-t, --tty", description: "give the command a terminal" },
+];
+
+/** @param own the environment that variables without a value are taken from */
+export function sandboxCommand(
+  [program, ...args]: readonly string[],
+  { env, cwd, user, timeout, tty }: CommandOptions,
+  own: Readonly<Record<string, string>>,
+): SandboxCommand {
+  if (program === undefined) throw new WrennError("invalid_request", "Cannot run: no command is given");
+  const envs = resolveEnvs(env, own);
+  return {
+    argv: [program, ...args],
+    ...(envs === undefined ? {} : { envs }),
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(user === undefined ? {} : { user }),
+    ...(timeout === undefined ? {} : { timeoutSec: timeout }),
+    ...(tty === undefined ? {} : { tty }),
+  };
+}
 
 /** `K=V`, or `K` for a variable of this environment; then the value is looked up by `resolveEnvs`. */
 export function parseAssignment(text: string): Record<string, string | null> {

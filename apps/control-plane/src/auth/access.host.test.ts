@@ -9,6 +9,7 @@ import { fastify } from "fastify";
 import { DEFAULT_SCOPES, SCOPES, type Role, type Scope } from "@wrenn/api-schema";
 import { newId } from "../database/ids.ts";
 import { TestServer } from "../database/test-database.ts";
+import { newSandboxRow } from "../database/test-rows.ts";
 import type { Operation } from "../openapi/operation.ts";
 import { OPERATIONS } from "../openapi/operations.ts";
 import { bearer, type Headers } from "../test-account.ts";
@@ -158,20 +159,16 @@ async function newThings(): Promise<Things> {
     .insertInto("template_tags")
     .values({ template_id: templateId, tag: "default", build_id: build })
     .execute();
-  const sandbox = await sandboxes.insert({
-    id: newId("sb"),
-    team_id: team,
-    host_id: hosts.current().id,
-    template_build_id: build,
-    template_name: template,
-    state: "creating",
-    incarnation: 1,
-    ...size,
-    idle_timeout_sec: 300,
-    on_timeout: "destroy",
-    metadata: JSON.stringify({ [MARKER]: MARKER }),
-    access_token: MARKER,
-  });
+  const sandbox = await sandboxes.insert(
+    newSandboxRow({
+      team_id: team,
+      host_id: hosts.current().id,
+      template_build_id: build,
+      template_name: template,
+      metadata: JSON.stringify({ [MARKER]: MARKER }),
+      access_token: MARKER,
+    }),
+  );
   await sandboxes.transition(sandbox.id, { to: "running" });
   const apiKey = await keys.create({ teamId: team, name: MARKER, scopes: [], createdBy: user, lifetimeSec: undefined });
   const invitation = await invitations.create({

@@ -10,6 +10,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { newId } from "../database/ids.ts";
 import { TestServer } from "../database/test-database.ts";
+import { newSandboxRow } from "../database/test-rows.ts";
 import { OPERATIONS } from "../openapi/operations.ts";
 import { startTestApp, type TestApp } from "../test-app.ts";
 
@@ -42,22 +43,9 @@ afterAll(async () => {
 /** Tests may destroy the one of the test before. */
 beforeEach(async () => {
   const { hosts, sandboxes } = test.services;
-  const row = await sandboxes.insert({
-    id: newId("sb"),
-    team_id: test.teamId,
-    host_id: hosts.current().id,
-    template_build_id: buildId,
-    template_name: "base",
-    state: "creating",
-    incarnation: 1,
-    vcpus: 1,
-    memory_mib: 512,
-    disk_mib: 2_048,
-    idle_timeout_sec: 300,
-    on_timeout: "destroy",
-    metadata: "{}",
-    access_token: "",
-  });
+  const row = await sandboxes.insert(
+    newSandboxRow({ team_id: test.teamId, host_id: hosts.current().id, template_build_id: buildId }),
+  );
   await sandboxes.transition(row.id, { to: "running" });
   sandbox = row.id;
 });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { sql } from "kysely";
 import { newId } from "../database/ids.ts";
 import { TestServer } from "../database/test-database.ts";
+import { newSandboxRow } from "../database/test-rows.ts";
 import { request } from "../test-account.ts";
 import { startTestApp, type TestApp } from "../test-app.ts";
 
@@ -32,23 +33,15 @@ const setQuotas = async (quotas: object) =>
   await request(test.app, "PUT", `/v1/teams/${test.teamId}/quotas`, operator(), quotas);
 const usage = async () => (await request(test.app, "GET", `/v1/teams/${test.teamId}/usage`, operator())).body;
 
-const row = (state: "creating" | "running" | "paused") => ({
-  id: newId("sb"),
-  team_id: test.teamId,
-  host_id: test.services.hosts.current().id,
-  template_build_id: buildId,
-  template_name: "base",
-  state: "creating" as const,
-  incarnation: 1,
-  vcpus: 2,
-  memory_mib: 1_024,
-  disk_mib: 2_048,
-  idle_timeout_sec: 300,
-  on_timeout: "destroy" as const,
-  metadata: "{}",
-  access_token: "",
-  resumable: state === "paused",
-});
+const row = (state: "creating" | "running" | "paused") =>
+  newSandboxRow({
+    team_id: test.teamId,
+    host_id: test.services.hosts.current().id,
+    template_build_id: buildId,
+    vcpus: 2,
+    memory_mib: 1_024,
+    resumable: state === "paused",
+  });
 
 async function insert(state: "creating" | "running" | "paused"): Promise<string> {
   const { id } = await test.services.sandboxes.insert(row(state));

@@ -6,6 +6,7 @@ import { newId } from "../database/ids.ts";
 import { migrate } from "../database/migrate.ts";
 import type { SandboxRow } from "../database/tables.ts";
 import { TestServer } from "../database/test-database.ts";
+import { newSandboxRow } from "../database/test-rows.ts";
 import { cutPage, decodeCursor } from "../http/cursor.ts";
 import { HostStore } from "../hosts/host-store.ts";
 import { TemplateStore } from "../templates/template-store.ts";
@@ -42,23 +43,16 @@ async function newTeam(): Promise<string> {
 }
 
 async function insert(team = teamId): Promise<SandboxRow> {
-  return await store.insert({
-    id: newId("sb"),
-    team_id: team,
-    host_id: hostId,
-    template_build_id: buildId,
-    template_name: "base",
-    state: "creating",
-    incarnation: 1,
-    vcpus: 1,
-    memory_mib: 512,
-    disk_mib: 2_048,
-    idle_timeout_sec: 300,
-    max_lifetime_sec: 60,
-    on_timeout: "pause",
-    metadata: JSON.stringify({ a: "b" }),
-    access_token: "secret",
-  });
+  return await store.insert(
+    newSandboxRow({
+      team_id: team,
+      host_id: hostId,
+      template_build_id: buildId,
+      max_lifetime_sec: 60,
+      on_timeout: "pause",
+      metadata: JSON.stringify({ a: "b" }),
+    }),
+  );
 }
 
 const state = fc.constantFrom(...SANDBOX_STATES);

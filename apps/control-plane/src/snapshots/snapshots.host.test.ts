@@ -1,50 +1,29 @@
 /** Snapshots, templates and forks over the API: two teams on a real database, with the model of a host. */
 import { createHash, randomBytes } from "node:crypto";
-import * as fs from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ModelHost, type Fault } from "../agent/model-host.ts";
-import { buildApp } from "../app.ts";
-import { readConfig } from "../config.ts";
+import type { Fault, ModelHost } from "../agent/model-host.ts";
 import { newId } from "../database/ids.ts";
 import { TestServer } from "../database/test-database.ts";
-import { closeServices, openServices, startServices, type Services } from "../services.ts";
+import type { Services } from "../services.ts";
+import { startTestAppWithHost } from "../test-app.ts";
 
 let server: TestServer;
-let directory: string;
+let test: Awaited<ReturnType<typeof startTestAppWithHost>>;
 let host: ModelHost;
 let services: Services;
-let app: Awaited<ReturnType<typeof buildApp>>;
 /** Keys of two teams. */
 let ours: string;
 let theirs: string;
 
 beforeAll(async () => {
   server = await TestServer.start();
-  directory = await fs.mkdtemp(join(tmpdir(), "wrenn-snapshots-"));
-  const config = readConfig({ WRENN_DIR: directory, DATABASE_URL: await server.newDatabase() });
-  for (const file of [config.agentSocket, config.agentTokenFile]) await fs.mkdir(dirname(file), { recursive: true });
-  await fs.writeFile(config.agentTokenFile, "secret");
-  host = await ModelHost.start({
-    socketPath: config.agentSocket,
-    token: "secret",
-    templates: [{ name: "base", buildId: newId("bld_") }],
-  });
-  const log = pino({ level: "silent" });
-  services = await openServices(config, log);
-  startServices(services);
-  app = await buildApp({ services, version: "1.2.3", log, config });
-  await services.hosts.firstContact;
+  test = await startTestAppWithHost(await server.newDatabase());
+  ({ host, services } = test);
   [ours, theirs] = await Promise.all([newTeamKey(), newTeamKey()]);
 });
 afterAll(async () => {
-  await app?.close();
-  await closeServices(services);
-  await host.stop();
+  await test.stop();
   await server.stop();
-  await fs.rm(directory, { recursive: true });
 });
 
 async function newTeamKey(): Promise<string> {
@@ -61,7 +40,7 @@ async function newTeamKey(): Promise<string> {
 
 async function ask(key: string, method: "GET" | "POST" | "DELETE", url: string, payload?: object) {
   const headers = { "x-api-key": key };
-  const answer = await app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload }) });
+  const answer = await test.app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload }) });
   return { status: answer.statusCode, body: answer.body === "" ? undefined : answer.json<any>() };
 }
 const sandbox = async (key: string, body: object = {}): Promise<string> => {

@@ -1,15 +1,8 @@
-import { WrennError } from "@wrenn/errors";
 import { defineCommand } from "../../define-command.ts";
 import { EXIT } from "../../exit-code.ts";
-import { parseSeconds } from "../../terminal/units.ts";
-import { ENV_OPTION, resolveEnvs } from "../sandbox-options.ts";
+import { COMMAND_OPTIONS, sandboxCommand, type CommandOptions } from "../sandbox-options.ts";
 
-interface ExecOptions {
-  timeout?: number;
-  env?: Record<string, string | null>;
-  cwd?: string;
-  user?: string;
-  tty?: boolean;
+interface ExecOptions extends CommandOptions {
   detach?: boolean;
 }
 
@@ -24,15 +17,7 @@ export const execCommand = defineCommand<ExecOptions>({
     { syntax: "<command...>", description: "the program and its arguments", completes: "command" },
   ],
   options: [
-    {
-      flags: "--timeout <time>",
-      description: "kill the command after this time, such as 90, 5m or 2h",
-      parse: parseSeconds,
-    },
-    ENV_OPTION,
-    { flags: "-C, --cwd <directory>", description: "working directory in the sandbox" },
-    { flags: "-u, --user <name>", description: "user in the sandbox" },
-    { flags: "-t, --tty", description: "give the command a terminal" },
+    ...COMMAND_OPTIONS,
     { flags: "-d, --detach", description: "print its pid and let it run; go on with it: connect --pid" },
   ],
   examples: [
@@ -43,18 +28,7 @@ export const execCommand = defineCommand<ExecOptions>({
   failureExitCode: EXIT.runFailed,
   async run(context, [id = "", ...words], options) {
     const { runInSandbox, startInSandbox } = await import("../../exec/run-in-sandbox.ts");
-    const argv = words[0] === "--" ? words.slice(1) : words;
-    const [program, ...args] = argv;
-    if (program === undefined) throw new WrennError("invalid_request", "Cannot run: no command is given");
-    const envs = resolveEnvs(options.env, context.config.env);
-    const command = {
-      argv: [program, ...args] as const,
-      ...(envs === undefined ? {} : { envs }),
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      ...(options.user === undefined ? {} : { user: options.user }),
-      ...(options.timeout === undefined ? {} : { timeoutSec: options.timeout }),
-      ...(options.tty === undefined ? {} : { tty: options.tty }),
-    };
+    const command = sandboxCommand(words[0] === "--" ? words.slice(1) : words, options, context.config.env);
     const client = await context.connect();
     if (options.detach !== true) return await runInSandbox(context, client, id, command);
     const pid = await startInSandbox(context, client, id, command);
