@@ -19,7 +19,7 @@ use crate::blocking::blocking;
 use crate::connect::json::{object, or_default};
 use crate::connect::unary::json_response;
 use crate::filesystem::directories::{Owner, make_parent};
-use crate::http::body::{Body, ReadError, read_all};
+use crate::http::body::{Body, read_all};
 use crate::http::error::HttpError;
 use crate::paths;
 
@@ -40,12 +40,7 @@ pub async fn answer(
 ) -> Result<Response<Body>, HttpError> {
     let body = read_all(request.into_body(), MAX_BODY)
         .await
-        .map_err(|error| match error {
-            ReadError::TooLarge => {
-                HttpError::new(413, format!("the body is larger than {MAX_BODY} bytes"))
-            }
-            ReadError::Cut => HttpError::bad_request("the request ended early"),
-        })?;
+        .map_err(|error| HttpError::from_read(error, MAX_BODY))?;
     let compose: Compose = object(&body)
         .map_err(|error| HttpError::bad_request(format!("Cannot read the body: {error}")))?;
     if compose.source_paths.is_empty() {

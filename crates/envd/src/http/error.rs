@@ -5,7 +5,7 @@ use std::io;
 use hyper::Response;
 use serde_json::json;
 
-use super::body::Body;
+use super::body::{Body, ReadError};
 use crate::connect::error::reason;
 use crate::connect::unary::json_response;
 
@@ -48,6 +48,16 @@ impl HttpError {
             _ => 500,
         };
         HttpError::new(status, format!("Cannot {what}: {}", reason(error)))
+    }
+
+    /// A body that could not be read, of which `max` bytes are allowed.
+    pub fn from_read(error: ReadError, max: usize) -> Self {
+        match error {
+            ReadError::TooLarge => {
+                HttpError::new(413, format!("the body is larger than {max} bytes"))
+            }
+            ReadError::Cut => HttpError::bad_request("the request ended early"),
+        }
     }
 
     pub fn response(&self) -> Response<Body> {

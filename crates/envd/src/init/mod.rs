@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::blocking::blocking;
 use crate::connect::json::{Base64Bytes, object, or_default};
-use crate::http::body::{Body, ReadError, read_all};
+use crate::http::body::{Body, read_all};
 use crate::http::connections::Connection;
 use crate::http::error::HttpError;
 use crate::http::router::no_content;
@@ -60,12 +60,7 @@ pub async fn answer(
 ) -> Result<Response<Body>, HttpError> {
     let body = read_all(request.into_body(), MAX_BODY)
         .await
-        .map_err(|error| match error {
-            ReadError::TooLarge => {
-                HttpError::new(413, format!("the body is larger than {MAX_BODY} bytes"))
-            }
-            ReadError::Cut => HttpError::bad_request("the request ended early"),
-        })?;
+        .map_err(|error| HttpError::from_read(error, MAX_BODY))?;
     let init: Init = if body.is_empty() {
         Init::default()
     } else {
