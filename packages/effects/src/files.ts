@@ -162,12 +162,18 @@ export async function hardLink(from: string, to: string, name = "link"): Promise
   await fs.link(from, to);
 }
 
-/** `stat`, or undefined when nothing is there. */
-export async function statIfExists(path: string): Promise<Stats | undefined> {
+/** What `found` is, or undefined when there is nothing at its path. What cannot be read is an error: it may be there. */
+export async function ifExists<T>(found: Promise<T>): Promise<T | undefined> {
   try {
-    return await fs.stat(path);
+    return await found;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     throw error;
   }
+}
+
+/** `stat`, or undefined when nothing is there. */
+export async function statIfExists(path: string): Promise<Stats | undefined> {
+  return await ifExists(fs.stat(path));
 }

@@ -5,6 +5,7 @@ export {
   copyFile,
   flush,
   hardLink,
+  ifExists,
   publishDirectory,
   remove,
   removeEmptyDirectory,

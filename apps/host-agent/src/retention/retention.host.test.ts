@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
@@ -106,6 +106,27 @@ describe("Retention", () => {
     await retention.collect();
     expect(await sandboxes()).toEqual([]);
     expect(await readdir(root)).toContain("outside");
+  });
+
+  it("removes nothing while it cannot read what something stands on", async () => {
+    const [record, hidden] = [join(directories.sandboxes, CHILD, "record.json"), join(root, "hidden")];
+    await put(`sandboxes/${SOURCE}/x`);
+    await put(`sandboxes/${CHILD}/record.json`, { disk: { backingPaths: [sourceDisk()] } });
+    inUse.add(unit("sandboxes", CHILD));
+    await rename(record, hidden);
+    await symlink(record, record); // ELOOP, as a disk that fails says EIO
+    await expect(retention.collect()).rejects.toMatchObject({ code: "ELOOP" });
+    await rm(record);
+    await rename(hidden, record);
+    await retention.collect();
+    expect(await sandboxes()).toEqual([CHILD, SOURCE]);
+  });
+
+  it("takes a file among the directories for nothing that names anything", async () => {
+    await put("sandboxes/a-file", { disk: sourceDisk() });
+    await put(`sandboxes/${SOURCE}/x`);
+    await retention.collect();
+    expect(await sandboxes()).toEqual(["a-file"]);
   });
 
   it("goes on after one that cannot be removed, and tries that one again", async () => {

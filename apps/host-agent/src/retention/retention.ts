@@ -6,7 +6,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
-import { flush, remove } from "@wrenn/effects";
+import { flush, ifExists, remove, statIfExists } from "@wrenn/effects";
 import { inOrder } from "../joined-errors.ts";
 import { stopLeftover } from "../vmm/shim.ts";
 import { reachable } from "./reachable.ts";
@@ -82,7 +82,7 @@ export class Retention {
     const { directories, log, now = Date.now } = this.#options;
     const { named } = await this.#survey();
     const stoodOn = new Set([...named.values()].flatMap(({ units }) => [...units]));
-    for (const entry of await readdir(directories.images).catch(() => [])) {
+    for (const entry of (await ifExists(readdir(directories.images))) ?? []) {
       const name = unit("images", entry);
       if (!IMAGE.test(entry) || current.has(name) || stoodOn.has(name)) continue;
       const { mtimeMs } = await stat(this.#pathOf(name));
@@ -124,21 +124,26 @@ export class Retention {
     const { directories } = this.#options;
     const present = new Set<Unit>();
     for (const kind of UNIT_KINDS) {
-      for (const name of await readdir(directories[kind]).catch(() => [])) present.add(unit(kind, name));
+      for (const name of (await ifExists(readdir(directories[kind]))) ?? []) present.add(unit(kind, name));
     }
     for (const known of this.#named.keys()) if (!present.has(known)) this.#named.delete(known);
     const named = new Map<Unit, Named>();
     await Promise.all(
       [...present].map(async (name) => {
-        const read = this.#named.get(name) ?? this.#read(name);
-        this.#named.set(name, read);
-        named.set(name, await read);
+        named.set(name, await (this.#named.get(name) ?? this.#read(name)));
       }),
     );
     return named;
   }
 
-  async #read(name: Unit): Promise<Named> {
+  #read(name: Unit): Promise<Named> {
+    const reading = this.#namedBy(name);
+    this.#named.set(name, reading);
+    reading.catch(() => this.#named.delete(name)); // read again when it is asked for again
+    return reading;
+  }
+
+  async #namedBy(name: Unit): Promise<Named> {
     const { directories } = this.#options;
     const texts = await textsIn(this.#pathOf(name));
     const paths = new Set([...texts].filter((text) => unitOf(text, directories) !== undefined));
@@ -180,13 +185,13 @@ export class Retention {
     const kept = await this.kept();
     const removable: Unit[] = [];
     for (const [kind, pattern] of Object.entries(COLLECTED) as [keyof typeof COLLECTED, RegExp][]) {
-      for (const entry of await readdir(directories[kind]).catch(() => [])) {
+      for (const entry of (await ifExists(readdir(directories[kind]))) ?? []) {
         const name = unit(kind, entry);
         if (kept.has(name)) continue;
         if (pattern.test(entry)) {
           removable.push(name);
         } else {
-          const found = await stat(this.#pathOf(name)).catch(() => undefined);
+          const found = await statIfExists(this.#pathOf(name));
           if (found !== undefined && now() - found.mtimeMs >= UNKNOWN_GRACE_MS) removable.push(name);
         }
       }

@@ -5,6 +5,7 @@
  */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { ifExists } from "@wrenn/effects";
 
 /** Kinds of units, by the directory that they are in. */
 export const UNIT_KINDS = ["sandboxes", "golden", "templates", "images"] as const;
@@ -29,13 +30,16 @@ export function unitOf(path: string, directories: UnitDirectories): Unit | undef
   return undefined;
 }
 
-/** All texts in a unit's record and in the descriptions of its layers. A damaged file has none. */
+/**
+ * All texts in a unit's record and in the descriptions of its layers. A damaged file has none; one that cannot be read
+ * is an error, for what it names would be taken for what nobody needs.
+ */
 export async function textsIn(unitDirectory: string): Promise<Set<string>> {
   const found = new Set<string>();
-  const layers = await readdir(join(unitDirectory, "layers")).catch(() => []);
+  const layers = (await ifExists(readdir(join(unitDirectory, "layers")))) ?? [];
   const files = ["record.json", "meta.json", ...layers.map((layer) => join("layers", layer, "meta.json"))];
   for (const file of files) {
-    const text = await readFile(join(unitDirectory, file), "utf8").catch(() => undefined);
+    const text = await ifExists(readFile(join(unitDirectory, file), "utf8"));
     if (text === undefined) continue;
     try {
       addTexts(JSON.parse(text), found);

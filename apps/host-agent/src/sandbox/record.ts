@@ -5,6 +5,7 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { flush, remove, stageFile, statIfExists, writeFileAtomic, type StagedFile } from "@wrenn/effects";
+import { WrennError } from "@wrenn/errors";
 import type { Disk } from "../disk/disk-store.ts";
 import type { VmRecord } from "../vmm/vmm.ts";
 
@@ -122,8 +123,14 @@ export class RecordStore {
     for (const id of await readdir(this.directory)) {
       try {
         records.push(JSON.parse(await readFile(join(this.directory, id, "record.json"), "utf8")) as SandboxRecord);
-      } catch {
-        // what a crash left of a create or destroy
+      } catch (error) {
+        // what a crash left of a create or destroy; what only cannot be read now is not to be taken for that, and removed
+        const { code } = error as NodeJS.ErrnoException;
+        if (code === "ENOENT" || code === "ENOTDIR" || error instanceof SyntaxError) continue;
+        throw new WrennError("internal", `Cannot read the record of sandbox ${id}: ${code ?? String(error)}`, {
+          cause: error,
+          hint: `Look at the disk of ${this.directory}; to go on without the sandbox, move its directory away`,
+        });
       }
     }
     return records;

@@ -5,7 +5,7 @@
  */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { flush, remove, statIfExists, writeFileAtomic } from "@wrenn/effects";
+import { flush, ifExists, remove, statIfExists, writeFileAtomic } from "@wrenn/effects";
 import type { Resources } from "../sandbox/record.ts";
 import { openLayer, type Layer } from "../snapshot/layer.ts";
 
@@ -44,7 +44,8 @@ export class TemplateBuilds {
     const builds = new TemplateBuilds(join(stateDirectory, "templates"));
     await mkdir(builds.directory, { recursive: true, mode: 0o711 });
     for (const buildId of await readdir(builds.directory)) {
-      const text = await readFile(join(builds.directory, buildId, MANIFEST), "utf8").catch(() => undefined);
+      // what cannot be read is an error: a build without a manifest is nobody's, and is removed
+      const text = await ifExists(readFile(join(builds.directory, buildId, MANIFEST), "utf8"));
       if (text !== undefined) builds.#manifests.set(buildId, JSON.parse(text) as TemplateManifest);
     }
     return builds;
