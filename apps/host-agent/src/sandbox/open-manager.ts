@@ -2,6 +2,7 @@
 import { lstat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { ifExists } from "@wrenn/effects";
 import type { GuestManifest } from "@wrenn/guest";
 import type { DiskStore } from "../disk/disk-store.ts";
 import type { NetworkPool } from "../network/network.ts";
@@ -64,13 +65,22 @@ export async function openManager(options: OpenManagerOptions): Promise<SandboxM
     ...parts,
   });
   await manager.recover();
-  await options.vmm.forgetBuilds(await retention.namesIn(options.vmm.builds));
-  // a guest that several platforms share, by a link, has users that this one does not see
-  const guest = await lstat(join(stateDirectory, "guest")).catch(() => undefined);
-  if (guest?.isDirectory() === true) {
-    const { directories } = retention;
-    const current = options.manifest.templates.flatMap(({ rootfsPath }) => unitOf(rootfsPath, directories) ?? []);
-    await retention.collectImages(new Set(current));
-  }
+  // While it cannot be read what stands on something, that stays, and the host serves all the same.
+  await forgetUnused(options, retention).catch((error: unknown) =>
+    options.log.error({ operation: "retention", err: error }),
+  );
   return manager;
+}
+
+/** Removes builds of the VMM, and images of the guest, that nothing stands on any more. */
+async function forgetUnused(
+  { stateDirectory, vmm, manifest }: Pick<OpenManagerOptions, "stateDirectory" | "vmm" | "manifest">,
+  retention: Retention,
+): Promise<void> {
+  await vmm.forgetBuilds(await retention.namesIn(vmm.builds));
+  // a guest that several platforms share, by a link, has users that this one does not see
+  const guest = await ifExists(lstat(join(stateDirectory, "guest")));
+  if (guest?.isDirectory() !== true) return;
+  const current = manifest.templates.flatMap(({ rootfsPath }) => unitOf(rootfsPath, retention.directories) ?? []);
+  await retention.collectImages(new Set(current));
 }

@@ -36,7 +36,10 @@ export async function recover(registry: Registry): Promise<void> {
   await retention.collect().catch((error: unknown) => log.error({ operation: "retention", err: error }));
   const alive = registry.entries();
   await network.sweep(new Set(alive.filter(({ guest }) => guest !== undefined).map(({ record }) => record.id)));
-  await golden.collect(await retention.keptOf("golden"));
+  await retention
+    .keptOf("golden")
+    .then((kept) => golden.collect(kept))
+    .catch((error: unknown) => log.error({ operation: "golden.collect", err: error }));
   // After the VMs that nobody adopts have ended.
   const inUse = alive.flatMap(({ guest, record }) => (guest === undefined ? [] : (record.disk ?? [])));
   await disks
