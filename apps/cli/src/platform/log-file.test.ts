@@ -66,20 +66,21 @@ describe("follow()", () => {
     const file = new LogFile(directory, "a", 400);
     await write(file, 0, 3);
     const stopping = new AbortController();
-    const seen: number[] = [];
-    const following = (async () => {
-      for await (const { record: one } of follow(directory, ["a"], stopping.signal)) {
-        seen.push(one.time);
-        if (one.time === 39) stopping.abort();
-      }
-    })();
-    await delay(50); // the watch has begun
-    for (let number = 3; number < 40; number += 1) {
+    const followed = follow(directory, ["a"], stopping.signal);
+    const next = async (): Promise<number | undefined> => (await followed.next()).value?.record.time;
+    const first = next();
+    const isFollowed = first.then(() => true);
+    let number = 3;
+    do await file.append(record(number++));
+    while (!(await Promise.race([isFollowed, delay(10, false)])));
+    let last = (await first) ?? 0;
+    while (last < number - 1) expect(await next()).toBe(++last);
+    for (; number < 40; number++) {
       await file.append(record(number));
-      await delay(2);
+      expect(await next()).toBe(number);
     }
-    await following;
+    stopping.abort();
+    expect(await next()).toBeUndefined();
     await file.close();
-    expect(seen).toEqual(Array.from({ length: 37 }, (_, index) => index + 3));
   });
 });

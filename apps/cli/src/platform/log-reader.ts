@@ -1,5 +1,6 @@
 /** Reads the logs of the platform's processes, merged by time, and follows them. */
-import { watch } from "node:fs/promises";
+import { on } from "node:events";
+import { watch } from "node:fs";
 import { open, readdir, type FileHandle } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
@@ -57,14 +58,17 @@ export async function* follow(
   signal: AbortSignal,
 ): AsyncGenerator<NamedRecord> {
   const tails = names.map((name) => new Tail(name, join(directory, `${name}.log`)));
+  const watcher = watch(directory);
   try {
+    const changes = on(watcher, "change", { signal }); // from here on, so that nothing is missed behind the skip
     for (const tail of tails) await tail.skip();
-    for await (const { filename } of watch(directory, { signal })) {
+    for await (const [, filename] of changes) {
       for (const tail of tails) if (filename === `${tail.name}.log`) yield* tail.read();
     }
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
+    watcher.close();
     for (const tail of tails) await tail.close();
   }
 }
