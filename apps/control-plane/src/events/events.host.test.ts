@@ -4,7 +4,6 @@ import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import { connect, type AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
-import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Event, Sandbox } from "@wrenn/api-schema";
@@ -48,6 +47,9 @@ const create = async () => (await api("POST", "sandboxes", { metadata: { k: "v" 
 class Follower {
   readonly events: Event[] = [];
   readonly #abort = new AbortController();
+  readonly #connected = Promise.withResolvers<void>();
+  /** Settles when what happens from now on is told. */
+  readonly connected = this.#connected.promise;
   readonly ended: Promise<void>;
 
   constructor(query: string, headers: Record<string, string> = {}) {
@@ -63,6 +65,7 @@ class Follower {
       throw new Error(`no stream of events: ${answer.status}`);
     let rest = "";
     for await (const chunk of answer.body as AsyncIterable<Uint8Array>) {
+      this.#connected.resolve(); // its first words come behind the look at what is the newest
       const frames = (rest + Buffer.from(chunk).toString()).split("\n\n");
       rest = frames.pop() ?? "";
       for (const frame of frames) {
@@ -87,7 +90,7 @@ describe("events", () => {
     const { Health } = hostagent;
     const id = await create();
     const follower = new Follower(`?sandbox_id=${id}`);
-    await delay(200);
+    await follower.connected;
     const listed = async () =>
       ((await api("GET", "sandboxes")).body as Sandbox[]).find((sandbox) => sandbox.id === id)?.health;
     expect(await listed()).toBe("responsive");
@@ -168,7 +171,7 @@ describe("events", () => {
     stalled.pause();
     await once(stalled, "connect");
     const follower = new Follower("");
-    await delay(200);
+    await follower.connected;
     await create();
     await follower.until(2);
     expect(follower.events.length).toBeGreaterThanOrEqual(2);
