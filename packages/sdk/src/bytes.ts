@@ -1,4 +1,5 @@
 /** Bytes as text and back, with what every runtime has. */
+import { WrennError } from "./errors.ts";
 
 const CHUNK = 32_768;
 
@@ -12,12 +13,21 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
-/** The chunks of a stream; leaving the loop gives the stream up. Not every browser's streams are iterable. */
-export async function* chunksOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+/**
+ * The chunks of a stream; leaving the loop gives the stream up. Not every browser's streams are iterable.
+ * @throws WrennError `unavailable` when none comes for `silenceMs`
+ */
+export async function* chunksOf(stream: ReadableStream<Uint8Array>, silenceMs: number): AsyncGenerator<Uint8Array> {
   const reader = stream.getReader();
+  let isSilent = false;
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const timer = setTimeout(() => {
+        isSilent = true;
+        void reader.cancel().catch(() => undefined); // ends the read
+      }, silenceMs);
+      const { done, value } = await reader.read().finally(() => clearTimeout(timer));
+      if (isSilent) throw new WrennError("unavailable", `Cannot go on: nothing came for ${silenceMs / 1_000} s`);
       if (done) return;
       yield value;
     }

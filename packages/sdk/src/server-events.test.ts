@@ -26,6 +26,24 @@ it("reads fields, comments and every kind of line end", async () => {
   ]);
 });
 
+it("gives up what is silent, and only that", async () => {
+  const silenceMs = 100;
+  let cancelled = false;
+  const body = new ReadableStream<Uint8Array>({
+    async start(controller) {
+      for (let n = 0; n < 4; n++) {
+        controller.enqueue(bytes(n === 2 ? "data: x\n\n" : ": alive\n\n"));
+        await new Promise((resolve) => setTimeout(resolve, silenceMs / 2));
+      }
+    },
+    cancel: () => void (cancelled = true),
+  });
+  const events = serverEvents(body, { silenceMs });
+  expect((await events.next()).value).toMatchObject({ data: "x" });
+  await expect(events.next()).rejects.toMatchObject({ name: "WrennError", code: "unavailable" });
+  expect(cancelled).toBe(true);
+});
+
 it("reads the same however the bytes are cut", async () => {
   const line = fc.string({ unit: "binary" }).map((text) => text.replaceAll(/[\r\n\0]/g, ""));
   const event = fc.record({

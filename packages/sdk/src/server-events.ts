@@ -9,14 +9,26 @@ export interface ServerEvent {
   id: string;
 }
 
-/** The events of one answer, to its end. */
-export async function* serverEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
+/**
+ * Wrenn's streams say something every 10 seconds: after this time without a word the connection is dead, which nobody
+ * else would notice.
+ */
+const SILENCE_MS = 35_000;
+
+/**
+ * The events of one answer, to its end.
+ * @throws WrennError `unavailable` when nothing comes for `silenceMs`
+ */
+export async function* serverEvents(
+  body: ReadableStream<Uint8Array>,
+  { silenceMs = SILENCE_MS }: { silenceMs?: number } = {},
+): AsyncGenerator<ServerEvent> {
   const decoder = new TextDecoder();
   let text = "";
   let event = { type: "message", data: [] as string[] };
   let id = "";
   let afterReturn = false; // a line feed that comes next belongs to the carriage return before
-  for await (const chunk of chunksOf(body)) {
+  for await (const chunk of chunksOf(body, silenceMs)) {
     text += decoder.decode(chunk, { stream: true });
     if (text === "") continue;
     if (afterReturn && text.startsWith("\n")) text = text.slice(1);

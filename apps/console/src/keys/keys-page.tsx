@@ -84,14 +84,22 @@ export function KeysPage({ client }: { client: Wrenn }) {
 }
 
 function NewKey({ value }: { value: string }) {
-  const [copied, setCopied] = useState(false);
+  const [told, setTold] = useState("Copy");
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(value);
+      setTold("Copied");
+    } catch {
+      setTold("Cannot copy: select it"); // browsers allow it to pages that came over TLS, or of this machine, only
+    }
+  };
   return (
     <div className="card new-key" role="status">
       <p>
         Keep it now: this is shown once. <code>{value}</code>
       </p>
-      <button type="button" onClick={() => void navigator.clipboard.writeText(value).then(() => setCopied(true))}>
-        {copied ? "Copied" : "Copy"}
+      <button type="button" onClick={() => void copy()}>
+        {told}
       </button>
     </div>
   );

@@ -16,6 +16,7 @@ export default function Metrics({ client, id }: { client: Wrenn; id: string }) {
   const [error, setError] = useState<unknown>();
   useEffect(() => {
     const stop = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const measure = async () => {
       try {
         const sample = await client.call("getSandboxMetrics", { path: { id }, signal: stop.signal });
@@ -24,11 +25,12 @@ export default function Metrics({ client, id }: { client: Wrenn; id: string }) {
       } catch (thrown) {
         if (!stop.signal.aborted) setError(thrown);
       }
+      // one after the other: a platform that stands still is not asked again and again
+      if (!stop.signal.aborted) timer = setTimeout(() => void measure(), INTERVAL_MS);
     };
     void measure();
-    const timer = setInterval(() => void measure(), INTERVAL_MS);
     return () => {
-      clearInterval(timer);
+      clearTimeout(timer);
       stop.abort();
     };
   }, [client, id]);
