@@ -79,7 +79,7 @@ async function execute(
 }
 
 /** The whole grammar of the command line. */
-export function buildProgram(run: Execute): Command {
+function buildProgram(run: Execute): Command {
   const program = new Command("wrenn")
     .description("Self-hosted sandboxes: real microVMs from one command, with or without KVM.")
     .version(VERSION, "-V, --version", "print the version")

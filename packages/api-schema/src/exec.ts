@@ -58,8 +58,6 @@ export const ExecRequest = Type.Object(
 );
 /** What the server sees: defaults are filled in. */
 export type ExecRequest = Static<typeof ExecRequest>;
-/** What a client may send. */
-export type ExecInput = Pick<ExecRequest, "cmd"> & Partial<ExecRequest>;
 
 const output = {
   sandbox_id: Type.String(),

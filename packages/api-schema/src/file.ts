@@ -37,7 +37,7 @@ export const UploadQuery = Type.Object(
 );
 export type UploadQuery = Static<typeof UploadQuery>;
 
-export const FILE_TYPES = ["file", "directory", "symlink", "other"] as const;
+const FILE_TYPES = ["file", "directory", "symlink", "other"] as const;
 
 export const FileEntry = Type.Object(
   {

@@ -239,8 +239,6 @@ export const SetTimeoutRequest = Type.Object(
 );
 /** What the server sees: defaults are filled in. */
 export type SetTimeoutRequest = Static<typeof SetTimeoutRequest>;
-/** What a client may send. */
-export type SetTimeoutInput = Partial<SetTimeoutRequest>;
 
 export const SandboxMetrics = Type.Object(
   {

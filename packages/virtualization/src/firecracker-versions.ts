@@ -18,9 +18,9 @@ export interface KnownDefect {
 /** Diff snapshots of guests with several memory slots were wrong before it. */
 export const OLDEST_SUPPORTED = "1.15.0";
 const VERSION_TIMEOUT_MS = 30_000;
-export const PREFERRED = "1.16.1";
+const PREFERRED = "1.16.1";
 
-export const KNOWN_DEFECTS: readonly KnownDefect[] = [
+const KNOWN_DEFECTS: readonly KnownDefect[] = [
   {
     issue: 5882,
     fixedIn: "1.16.0",

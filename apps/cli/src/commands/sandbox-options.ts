@@ -74,7 +74,7 @@ export function sandboxCommand(
 }
 
 /** `K=V`, or `K` for a variable of this environment; then the value is looked up by `resolveEnvs`. */
-export function parseAssignment(text: string): Record<string, string | null> {
+function parseAssignment(text: string): Record<string, string | null> {
   const [, name, value] = /^([A-Za-z_]\w*)(?:=(.*))?$/s.exec(text) ?? [];
   if (name === undefined) {
     throw new WrennError("invalid_request", `Cannot read ${JSON.stringify(text)} as an environment variable`, {

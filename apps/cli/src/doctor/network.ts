@@ -82,7 +82,7 @@ export const checkResolvers: Check = async (config, signal) => {
 };
 
 /** Nameservers of resolv.conf(5), IPv4 only: guests have no IPv6. */
-export function resolversOf(text: string): string[] {
+function resolversOf(text: string): string[] {
   return [...text.matchAll(/^\s*nameserver\s+(\d+\.\d+\.\d+\.\d+)\s*$/gm)].map(([, address = ""]) => address);
 }
 

@@ -14,7 +14,7 @@ interface DebianPackage {
 }
 
 /** Reads the list that the launcher installs from. */
-export async function readDebianPackages(root: string): Promise<DebianPackage[]> {
+async function readDebianPackages(root: string): Promise<DebianPackage[]> {
   const text = await readFile(join(root, "tools/debian-packages.txt"), "utf8");
   return [...text.matchAll(/^(?!#)(\S+) +(\S+) +(.+)$/gm)].map(([, name = "", probe = "", reason = ""]) => ({
     name,

@@ -33,7 +33,7 @@ export interface SupervisorOptions {
 }
 
 /** The services of this configuration, in the order of their start. */
-export function servicesOf(config: CliConfig): Service[] {
+function servicesOf(config: CliConfig): Service[] {
   const { stateDirectory, root } = config;
   const env = { ...config.env, WRENN_DIR: stateDirectory };
   const embedded = config.DATABASE_URL === undefined;

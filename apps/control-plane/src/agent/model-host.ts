@@ -30,7 +30,7 @@ export type Fault =
   | "refuse";
 
 /** What every layer of the model takes. */
-export const MODEL_LAYER_BYTES = 4_096n;
+const MODEL_LAYER_BYTES = 4_096n;
 
 export interface ModelHostOptions {
   socketPath: string;

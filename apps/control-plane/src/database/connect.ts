@@ -73,7 +73,7 @@ function parseInt8(text: string): number {
 }
 
 /** `2026-11-22 02:06:00.12+00` as `2026-11-22T02:06:00.120000Z`. */
-export function parseTimestamp(text: string): string {
+function parseTimestamp(text: string): string {
   const parts = /^(\d{4}-\d{2}-\d{2}) (\d{2}:\d{2}:\d{2})(?:\.(\d{1,6}))?\+00$/.exec(text);
   if (parts === null) throw new RangeError(`Cannot read the timestamp ${text} from the database: not ISO in UTC`);
   return `${parts[1]}T${parts[2]}.${(parts[3] ?? "").padEnd(6, "0")}Z`;

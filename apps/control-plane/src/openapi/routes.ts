@@ -77,7 +77,7 @@ export const openapiRoutes: FastifyPluginAsync<{ routes: readonly DocumentedRout
 };
 
 /** As it is committed: docs/reference/openapi.yaml. */
-export function toYaml(document: object): string {
+function toYaml(document: object): string {
   return stringify(document, { lineWidth: 0, aliasDuplicateObjects: false });
 }
 
