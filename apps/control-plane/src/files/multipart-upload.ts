@@ -40,6 +40,7 @@ export async function receiveForm(
   let given = path;
   let temporary: string | undefined;
   let written: Promise<number> | undefined;
+  const failed = new AbortController();
   const { promise: read, resolve, reject } = Promise.withResolvers<void>();
   form.on("field", (name: string, value: string, _nameCut: boolean, valueCut: boolean) => {
     if (name !== "path") return;
@@ -53,15 +54,17 @@ export async function receiveForm(
       return;
     }
     if (given === undefined) temporary = `/tmp/.upload-${randomUUID()}`;
-    written = writePart(given ?? (temporary as string), file, target);
+    written = writePart(given ?? (temporary as string), file, target, failed.signal);
     written.catch(reject);
   });
   for (const limit of ["partsLimit", "filesLimit", "fieldsLimit"] as const)
     form.on(limit, () => reject(malformed("it has too many parts")));
-  form.on("error", (cause: unknown) => reject(malformed("it is no multipart form, or ended early", cause)));
+  form.on("error", (cause: unknown) =>
+    reject(cause instanceof WrennError ? cause : malformed("it is no multipart form, or ended early", cause)),
+  );
   form.on("finish", resolve);
   const onClose = () => {
-    if (!request.raw.complete) form.destroy(new WrennError("canceled", "the caller went away"));
+    if (!request.raw.complete) form.destroy(new WrennError("canceled", "Cannot read the form: the caller went away"));
   };
   request.raw.once("close", onClose);
   request.raw.pipe(form);
@@ -76,6 +79,7 @@ export async function receiveForm(
     request.raw.unpipe(form);
     request.raw.resume();
     form.destroy();
+    failed.abort(error); // the parser does not end the part that it was reading
     await written?.catch(() => undefined);
     if (temporary !== undefined) await target.remove(temporary).catch(() => undefined);
     throw error;
@@ -84,9 +88,15 @@ export async function receiveForm(
   }
 }
 
-async function writePart(path: string, file: BusboyFileStream, target: UploadTarget): Promise<number> {
+async function writePart(
+  path: string,
+  file: BusboyFileStream,
+  target: UploadTarget,
+  failed: AbortSignal,
+): Promise<number> {
   const upload = uploadFrom(file);
   file.once("error", (error: Error) => upload.body.destroy(error));
+  failed.addEventListener("abort", () => upload.body.destroy(failed.reason as Error), { once: true });
   try {
     await target.write(path, upload.body);
     return upload.size();
