@@ -221,11 +221,12 @@ export class Lifecycle {
       this.#record("fork", source, requestId, stages);
     } catch (thrown) {
       const error = WrennError.from(thrown);
-      const abandoned = await Promise.allSettled(children.map((child) => this.#abandonCreate(child, error, requestId)));
-      return abandoned.map((child) => {
-        if (child.status === "rejected") throw error;
-        return child.value;
-      });
+      const settled = await Promise.allSettled(children.map((child) => this.#abandonCreate(child, error, requestId)));
+      const made = settled.flatMap((child) => (child.status === "fulfilled" ? [child.value] : []));
+      if (made.length === children.length) return made;
+      // some were seen to run before they could be given up
+      await Promise.allSettled(made.map((child) => this.#destroy(child, requestId)));
+      throw error;
     }
     return await Promise.all(children.map((child) => this.#settleCreated(child, requestId)));
   }
