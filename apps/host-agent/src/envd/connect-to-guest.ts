@@ -9,8 +9,8 @@ import { WrennError } from "@wrenn/errors";
 export const GUEST_AGENT_PORT = 49983;
 /** A guest that runs on a host with time to spare answers within this. */
 const NEXT_ATTEMPT_MS = 150;
-/** The oldest goes when there are more. */
-const MAX_ATTEMPTS = 8;
+/** Each wait beside the one before: some dozen attempts in ten seconds, all of which may still be answered. */
+const GROWTH = 1.25;
 
 /**
  * Connects to the guest agent.
@@ -24,12 +24,14 @@ export async function connectToGuest(address: string, deadlineMs: number): Promi
     attempts.add(socket);
     socket.once("connect", () => resolve(socket));
     socket.on("error", reject);
-    const [oldest] = attempts;
-    if (attempts.size > MAX_ATTEMPTS && oldest !== undefined && attempts.delete(oldest)) oldest.destroy();
   };
-  const again = setInterval(attempt, NEXT_ATTEMPT_MS);
+  let again: NodeJS.Timeout | undefined;
+  const attemptFrom = (waitMs: number): void => {
+    attempt();
+    again = setTimeout(attemptFrom, waitMs, waitMs * GROWTH);
+  };
   const late = setTimeout(() => reject(new Error(`no answer in ${deadlineMs} ms`)), deadlineMs);
-  attempt();
+  attemptFrom(NEXT_ATTEMPT_MS);
   try {
     const connected = await promise;
     attempts.delete(connected);
@@ -38,7 +40,7 @@ export async function connectToGuest(address: string, deadlineMs: number): Promi
   } catch (cause) {
     throw new WrennError("sandbox_unreachable", "Cannot reach the guest", { cause });
   } finally {
-    clearInterval(again);
+    clearTimeout(again);
     clearTimeout(late);
     for (const socket of attempts) socket.destroy();
   }

@@ -9,6 +9,7 @@ import { remove, statIfExists } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import type { Pager } from "../../pager/pager.ts";
 import { appears } from "../appears.ts";
+import { connectWhenListening } from "../connect-when-listening.ts";
 import { lastConsoleLines, ShimProcess, type ShimSpec } from "../shim.ts";
 import { endedAtStart } from "../vm-exit.ts";
 import { isBlockDevice } from "../vmm.ts";
@@ -195,7 +196,9 @@ export class FirecrackerVmm implements Vmm {
         throw endedAtStart("Firecracker", exit, await lastConsoleLines(supervisionDirectory));
       });
       died.catch(() => undefined);
-      await Promise.race([listening, died]);
+      const answering = listening.then(async () => await connectWhenListening(socketPath, signal));
+      answering.catch(() => undefined);
+      (await Promise.race([answering, died])).destroy();
       // Not raced: a refusal says more than the end that follows it.
       await prepare(api);
       return this.#machine(record, process, api);

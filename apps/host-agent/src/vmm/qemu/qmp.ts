@@ -2,14 +2,10 @@
  * QEMU Machine Protocol over a Unix socket: one JSON object per line, replies matched by id, events
  * handed to whoever waits for them. https://www.qemu.org/docs/master/interop/qmp-spec.html
  */
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { createInterface } from "node:readline";
-import { setTimeout } from "node:timers/promises";
 import { WrennError } from "@wrenn/errors";
-
-const LISTEN_ATTEMPTS = 100;
-const LISTEN_RETRY_MS = 2;
+import { connectWhenListening } from "../connect-when-listening.ts";
 
 interface Pending {
   readonly resolve: (value: unknown) => void;
@@ -129,19 +125,3 @@ export class QmpClient {
 }
 
 class QmpFailure extends Error {}
-
-/** QEMU's socket is there a moment before it listens: nothing tells when, so a refusal is tried again. */
-async function connectWhenListening(path: string, signal: AbortSignal): Promise<Socket> {
-  for (let attempt = 1; ; attempt++) {
-    const socket = connect({ path });
-    try {
-      await once(socket, "connect", { signal });
-      return socket;
-    } catch (error) {
-      socket.destroy();
-      signal.throwIfAborted();
-      if ((error as NodeJS.ErrnoException).code !== "ECONNREFUSED" || attempt === LISTEN_ATTEMPTS) throw error;
-      await setTimeout(LISTEN_RETRY_MS, undefined, { signal });
-    }
-  }
-}
