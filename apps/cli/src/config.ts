@@ -18,6 +18,7 @@ const definition = defineConfig({
   WRENN_VMM: Type.Optional(Type.Enum([...VMMS], { description: "Against the choice of `wrenn doctor`." })),
   WRENN_DISKS: Type.Optional(Type.Enum([...DISKS], { description: "Against the choice of `wrenn doctor`." })),
   WRENN_FIRECRACKER: Type.String({ default: "firecracker", description: "The Firecracker to run." }),
+  WRENN_JAILER: Type.Optional(Type.String({ description: "The jailer to start Firecracker through." })),
   WRENN_QEMU: Type.String({ default: "qemu-system-x86_64", description: "The QEMU to run." }),
   WRENN_DNS: Type.Optional(Type.String({ description: "Resolvers for the guests." })),
   WRENN_UID_FIRST: Type.Integer({ default: 2_000_000, description: "User id of slot 0's VMM." }),

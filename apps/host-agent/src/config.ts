@@ -13,6 +13,7 @@ const definition = defineConfig({
   WRENN_VMM: Type.Optional(Type.Enum([...VMMS])),
   WRENN_DISKS: Type.Optional(Type.Enum([...DISKS])),
   WRENN_FIRECRACKER: Type.String({ default: "firecracker" }),
+  WRENN_JAILER: Type.Optional(Type.String()),
   WRENN_QEMU: Type.String({ default: "qemu-system-x86_64" }),
   WRENN_DNS: Type.Optional(Type.String()),
   WRENN_UPLINK: Type.Optional(Type.String()),

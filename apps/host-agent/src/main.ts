@@ -56,6 +56,7 @@ async function main(): Promise<void> {
       disks: config.WRENN_DISKS,
       accelerator: config.WRENN_ACCEL,
       firecracker: config.WRENN_FIRECRACKER,
+      jailer: config.WRENN_JAILER,
       searchPath,
     },
     starting,

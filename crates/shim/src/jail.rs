@@ -18,6 +18,8 @@ use crate::sys;
 const SYSTEM: &str = "/usr";
 /// Where programs and libraries are looked for: links into `/usr`, or directories on older hosts.
 const SYSTEM_LINKS: [&str; 4] = ["/lib", "/lib64", "/bin", "/sbin"];
+/// Where device nodes are, on a file system of their own.
+pub const DEVICES: &str = "/dev";
 const COMMON_DEVICES: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/urandom"];
 const TMPFS_LIMITS: &str = "mode=0755,size=64k,nr_inodes=1024";
 
@@ -37,25 +39,71 @@ pub fn enter_network(namespace: Option<&Path>) -> Result<(), Failure> {
 
 /// Leaves the host's mounts, host name and IPC objects for the VM's own; ends in its root directory.
 pub fn enter(spec: &Spec) -> Result<(), Failure> {
+    leave_host(spec)?;
+    let contents = Contents::find(spec)?;
+    enter_empty_root(&spec.directory)?;
+    let root = Path::new("/");
+    contents.put(root, &[])?;
+    for path in [root, Path::new(DEVICES)] {
+        let step = || format!("make {} read-only", path.display());
+        let directory = File::open(path).step(step)?;
+        sys::set_mount_attributes(directory.as_fd(), libc::MOUNT_ATTR_RDONLY).step(step)?;
+    }
+    Ok(())
+}
+
+/// From here on mounts, host name and IPC objects are the VM's own; the mounts are still copies of the host's.
+pub fn leave_host(spec: &Spec) -> Result<(), Failure> {
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS)
         .step(|| "make namespaces".to_owned())?;
     sethostname(&spec.name).step(|| format!("set the host name to {}", spec.name))?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
         .step(|| "make the mounts private".to_owned())?;
-
     umask(Mode::empty());
-    let system = find_system()?;
-    let mounts = find_mounts(spec)?;
-    let devices = find_devices(spec)?;
-    enter_empty_root(&spec.directory)?;
-    for entry in system.into_iter().chain(mounts) {
-        entry.put()?;
+    Ok(())
+}
+
+/// All that the VMM sees of the host, taken before the host's tree is left or covered.
+pub struct Contents<'a> {
+    spec: &'a Spec,
+    entries: Vec<Entry>,
+    devices: Vec<Device>,
+}
+
+impl<'a> Contents<'a> {
+    pub fn find(spec: &'a Spec) -> Result<Self, Failure> {
+        let mut entries = find_system()?;
+        entries.extend(find_mounts(spec)?);
+        let devices = find_devices(spec)?;
+        Ok(Self {
+            spec,
+            entries,
+            devices,
+        })
     }
-    make_devices(&devices, spec)?;
-    let root = File::open("/").step(|| "open the new root".to_owned())?;
-    sys::set_mount_attributes(root.as_fd(), libc::MOUNT_ATTR_RDONLY)
-        .step(|| "make the new root read-only".to_owned())
+
+    /// Makes it appear below `root`, with a file system for devices; of these `others_devices` are left to
+    /// somebody else.
+    pub fn put(&self, root: &Path, others_devices: &[&str]) -> Result<(), Failure> {
+        for entry in &self.entries {
+            entry.put(root)?;
+        }
+        let directory = below(root, Path::new(DEVICES));
+        let step = || format!("make {DEVICES}");
+        make_mount_point(&directory, true).step(step)?;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+        mount_tmpfs(&directory, flags, TMPFS_LIMITS).step(step)?;
+        for device in &self.devices {
+            if !others_devices
+                .iter()
+                .any(|path| device.path == Path::new(path))
+            {
+                device.make(root, self.spec)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Something of the host, taken before its tree is left behind.
@@ -85,11 +133,10 @@ impl Entry {
         })
     }
 
-    /// Makes it appear in the new root, in which the process is by now.
-    fn put(&self) -> Result<(), Failure> {
+    fn put(&self, root: &Path) -> Result<(), Failure> {
         match self {
             Self::Link { path, target } => {
-                symlink(target, path).step(|| format!("link {}", path.display()))
+                symlink(target, below(root, path)).step(|| format!("link {}", path.display()))
             }
             Self::Mount {
                 path,
@@ -97,8 +144,9 @@ impl Entry {
                 is_directory,
             } => {
                 let step = || format!("bind {}", path.display());
-                make_mount_point(path, *is_directory).step(step)?;
-                sys::attach_mount(tree.as_fd(), path).step(step)
+                let at = below(root, path);
+                make_mount_point(&at, *is_directory).step(step)?;
+                sys::attach_mount(tree.as_fd(), &at).step(step)
             }
         }
     }
@@ -142,14 +190,7 @@ fn find_mounts(spec: &Spec) -> Result<Vec<Entry>, Failure> {
 /// has to exist.
 fn enter_empty_root(anywhere: &Path) -> Result<(), Failure> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(
-        Some("wrenn"),
-        anywhere,
-        Some("tmpfs"),
-        flags,
-        Some(TMPFS_LIMITS),
-    )
-    .step(|| "mount the new root".to_owned())?;
+    mount_tmpfs(anywhere, flags, TMPFS_LIMITS).step(|| "mount the new root".to_owned())?;
     chdir(anywhere).step(|| "enter the new root".to_owned())?;
     // With both arguments the same, the old root is stacked on the new one and can be taken off.
     pivot_root(".", ".").step(|| "pivot to the new root".to_owned())?;
@@ -190,35 +231,27 @@ fn find_devices(spec: &Spec) -> Result<Vec<Device>, Failure> {
         .collect()
 }
 
-fn make_devices(devices: &[Device], spec: &Spec) -> Result<(), Failure> {
-    make_mount_point(Path::new("/dev"), true).step(|| "make /dev".to_owned())?;
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-    mount(
-        Some("wrenn"),
-        "/dev",
-        Some("tmpfs"),
-        flags,
-        Some(TMPFS_LIMITS),
-    )
-    .step(|| "mount /dev".to_owned())?;
-    for Device {
-        path,
-        kind,
-        number,
-        shared,
-    } in devices
-    {
-        let step = || format!("make device {}", path.display());
-        make_directory(path.parent().unwrap_or(path)).step(step)?;
-        let mode = Mode::from_bits_truncate(if *shared { 0o666 } else { 0o600 });
-        mknod(path, *kind, mode, *number).step(step)?;
-        if !shared {
-            chown(path, Some(spec.uid), Some(spec.gid)).step(step)?;
+impl Device {
+    fn make(&self, root: &Path, spec: &Spec) -> Result<(), Failure> {
+        let step = || format!("make device {}", self.path.display());
+        let path = below(root, &self.path);
+        make_directory(path.parent().unwrap_or(&path)).step(step)?;
+        let mode = Mode::from_bits_truncate(if self.shared { 0o666 } else { 0o600 });
+        mknod(&path, self.kind, mode, self.number).step(step)?;
+        if !self.shared {
+            chown(&path, Some(spec.uid), Some(spec.gid)).step(step)?;
         }
+        Ok(())
     }
-    let directory = File::open("/dev").step(|| "open /dev".to_owned())?;
-    sys::set_mount_attributes(directory.as_fd(), libc::MOUNT_ATTR_RDONLY)
-        .step(|| "make /dev read-only".to_owned())
+}
+
+/// An empty file system in memory; it ends with the last mount namespace that has it.
+pub fn mount_tmpfs(at: &Path, flags: MsFlags, limits: &str) -> nix::Result<()> {
+    mount(Some("wrenn"), at, Some("tmpfs"), flags, Some(limits))
+}
+
+fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 /// In a tree that was bound already it is there, and must be: nothing is made on the host.
@@ -233,6 +266,7 @@ fn make_mount_point(path: &Path, is_directory: bool) -> io::Result<()> {
     File::create_new(path).map(drop)
 }
 
-fn make_directory(path: &Path) -> io::Result<()> {
+/// With all above it.
+pub fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(path)
 }

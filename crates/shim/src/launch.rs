@@ -1,10 +1,11 @@
 //! From a spec to a running VMM: everything between fork and exec.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -20,12 +21,13 @@ use crate::cgroup::Cgroup;
 use crate::failure::{Failure, Step};
 use crate::spec::{Spec, TAP_FD};
 use crate::sys::{self, Ended};
-use crate::{jail, privileges, tap};
+use crate::{jail, jailer, privileges, tap};
 
 const START: &str = "start the VMM";
 /// On the status pipe: every step is done, only exec is left. A pipe that closes without it belonged to a
 /// process that was killed earlier.
 const READY: u8 = b'\n';
+const MAX_WORDS_BYTES: usize = 1024;
 
 /// The VMM; dropped before it was reaped, it is killed.
 pub struct Vmm {
@@ -94,14 +96,18 @@ pub fn start(
         pidfd,
         reaped: false,
     };
-    wait_for_exec(File::from(status_reader), signals)?;
     fcntl(&console_reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
         .step(|| "prepare the console".to_owned())?;
-    Ok((vmm, File::from(console_reader)))
+    let mut console = File::from(console_reader);
+    wait_for_exec(File::from(status_reader), signals, &mut console)?;
+    if spec.jailer.is_some() {
+        jailer::seal(pid)?;
+    }
+    Ok((vmm, console))
 }
 
-/// The status pipe is closed on exec; before that, it carries a failure.
-fn wait_for_exec(mut status: File, signals: &SignalFd) -> Result<(), Failure> {
+/// The status pipe is closed on exec; before that, it carries a failure. A jailer has only the console to tell one.
+fn wait_for_exec(mut status: File, signals: &SignalFd, console: &mut File) -> Result<(), Failure> {
     let mut told = Vec::new();
     loop {
         let mut fds = [
@@ -127,8 +133,14 @@ fn wait_for_exec(mut status: File, signals: &SignalFd) -> Result<(), Failure> {
         Some((&READY, failure)) => failure,
         _ => &told,
     };
-    Err(serde_json::from_slice(failure)
-        .unwrap_or_else(|_| Failure::new(START, "its process was killed before exec")))
+    Err(serde_json::from_slice(failure).unwrap_or_else(|_| {
+        let mut words = [0; MAX_WORDS_BYTES];
+        let count = console.read(&mut words).unwrap_or(0);
+        match String::from_utf8_lossy(&words[..count]).trim() {
+            "" => Failure::new(START, "its process was killed before exec"),
+            words => Failure::new(START, format!("its process ended before exec: {words}")),
+        }
+    }))
 }
 
 /// Runs in the child. The order matters: what needs root comes before the change of user, which clears the
@@ -147,6 +159,10 @@ fn become_vmm(
     }
     jail::enter_network(spec.network_namespace.as_deref())?;
     let tap = spec.tap.as_deref().map(tap::open).transpose()?;
+    if let Some(jailer) = &spec.jailer {
+        let Err(failure) = jailer::execute(jailer, spec, console, status);
+        return Err(failure);
+    }
     jail::enter(spec)?;
     chdir(&spec.directory).step(|| format!("enter {}", spec.directory.display()))?;
     privileges::drop_to(spec.uid, spec.gid)?;
@@ -162,10 +178,16 @@ fn become_vmm(
     if let Some(tap) = &tap {
         fcntl(tap, FcntlArg::F_SETFD(FdFlag::empty())).step(|| "hand over the TAP".to_owned())?;
     }
-    execute(spec, tap.as_ref(), status)
+    let tap_fd = tap
+        .as_ref()
+        .map(|tap| tap.as_raw_fd().to_string())
+        .unwrap_or_default();
+    let arguments = spec.argv.iter().map(|one| one.replace(TAP_FD, &tap_fd));
+    execute(arguments, &spec.env, status)
 }
 
-fn die_with_parent(status: &File) -> Result<(), Failure> {
+/// Asks for SIGKILL when the reader of `status`, the shim, ends.
+pub fn die_with_parent(status: &File) -> Result<(), Failure> {
     let step = || "follow the shim's death".to_owned();
     prctl::set_pdeathsig(Signal::SIGKILL).step(step)?;
     // A parent that died before that sends no signal. In a new PID namespace getppid() is always 0, but a
@@ -179,22 +201,30 @@ fn die_with_parent(status: &File) -> Result<(), Failure> {
     }
 }
 
-fn execute(spec: &Spec, tap: Option<&File>, status: &mut File) -> Result<Infallible, Failure> {
-    use std::os::fd::AsRawFd;
-    let tap_fd = tap
-        .map(|tap| tap.as_raw_fd().to_string())
-        .unwrap_or_default();
-    let step = || format!("execute {}", spec.argv[0]);
-    let arguments = c_strings(
-        spec.argv
+/// Says that the VMM is ready, and becomes it.
+pub fn execute(
+    arguments: impl Iterator<Item = String>,
+    environment: &BTreeMap<String, String>,
+    status: &mut File,
+) -> Result<Infallible, Failure> {
+    status.write_all(&[READY]).step(|| START.to_owned())?;
+    become_program(arguments, environment)
+}
+
+pub fn become_program(
+    arguments: impl Iterator<Item = String>,
+    environment: &BTreeMap<String, String>,
+) -> Result<Infallible, Failure> {
+    let step = || "prepare the arguments".to_owned();
+    let arguments = c_strings(arguments).step(step)?;
+    let environment = c_strings(
+        environment
             .iter()
-            .map(|argument| argument.replace(TAP_FD, &tap_fd)),
+            .map(|(key, value)| format!("{key}={value}")),
     )
     .step(step)?;
-    let environment =
-        c_strings(spec.env.iter().map(|(key, value)| format!("{key}={value}"))).step(step)?;
-    status.write_all(&[READY]).step(step)?;
-    execve(&arguments[0], &arguments, &environment).step(step)
+    execve(&arguments[0], &arguments, &environment)
+        .step(|| format!("execute {}", arguments[0].to_string_lossy()))
 }
 
 fn c_strings(strings: impl Iterator<Item = String>) -> io::Result<Vec<CString>> {

@@ -8,6 +8,8 @@ mod control;
 mod exit;
 mod failure;
 mod jail;
+mod jailed;
+mod jailer;
 mod launch;
 mod privileges;
 mod run;
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         [command, spec] if command == "run" => run::run(Path::new(spec)),
         [command] if command == "tsc-khz" => tsc::print_khz(),
+        // The jailer puts arguments of its own first.
+        [.., command, rest] if command == jailed::COMMAND => jailed::run(rest),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)

@@ -24,6 +24,7 @@ pub const TAP_FD: &str = "{tap_fd}";
 pub struct Spec {
     pub name: String,
     pub argv: Vec<String>,
+    pub jailer: Option<PathBuf>,
     pub env: BTreeMap<String, String>,
     pub uid: u32,
     pub gid: u32,
@@ -122,6 +123,7 @@ impl Spec {
             check_cgroup(cgroup)?;
         }
         self.check_mounts()?;
+        self.check_jailer()?;
         self.check_own_files()
     }
 
@@ -137,6 +139,18 @@ impl Spec {
             if key.is_empty() || key.contains(['=', '\0']) || value.contains('\0') {
                 return Err(format!("env {key:?} is not a variable"));
             }
+        }
+        Ok(())
+    }
+
+    fn check_jailer(&self) -> Result<(), String> {
+        let Some(jailer) = &self.jailer else {
+            return Ok(());
+        };
+        check_path("jailer", jailer)?;
+        self.check_not_writable_by_vm("jailer", jailer)?;
+        if self.tap.is_some() {
+            return Err("a jailer closes the descriptor of tap".to_owned());
         }
         Ok(())
     }

@@ -139,13 +139,16 @@ pub fn drop_from_bounding_set(capability: u64) -> nix::Result<bool> {
     }
 }
 
-/// Empties the effective, permitted and inheritable capability sets (and so the ambient one).
-pub fn clear_capabilities() -> nix::Result<()> {
+/// Sets the capability sets, of one bit for each capability: `permitted`, which is effective too, and
+/// `inheritable`. The ambient set keeps only what is in both.
+pub fn set_capabilities(permitted: u64, inheritable: u64) -> nix::Result<()> {
     const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
     let header = [LINUX_CAPABILITY_VERSION_3, 0];
-    let none = [0u32; 6];
+    let low = |set: u64| (set & u64::from(u32::MAX)) as u32;
+    let words = |shift: u32| [permitted, permitted, inheritable].map(|set| low(set >> shift));
+    let sets = [words(0), words(32)];
     // SAFETY: version 3 reads a header of two and sets of six 32-bit words.
-    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
     Errno::result(result).map(drop)
 }
 
@@ -223,6 +226,44 @@ pub fn attach_mount(mount: BorrowedFd<'_>, path: &Path) -> nix::Result<()> {
         )
     };
     Errno::result(result).map(drop)
+}
+
+/// Makes the file system whose mount is at `path` read-only wherever it is mounted, also in other mount
+/// namespaces. Needs Linux 5.2.
+pub fn make_file_system_read_only(path: &Path) -> nix::Result<()> {
+    // linux/mount.h
+    const FSPICK_CLOEXEC: libc::c_uint = 1;
+    const FSCONFIG_SET_FLAG: libc::c_uint = 0;
+    const FSCONFIG_CMD_RECONFIGURE: libc::c_uint = 7;
+    let path = c_path(path)?;
+    // SAFETY: `path` is a C string that outlives the call.
+    let file_system = owned(unsafe {
+        libc::syscall(
+            libc::SYS_fspick,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            FSPICK_CLOEXEC,
+        )
+    })?;
+    for (command, key) in [
+        (FSCONFIG_SET_FLAG, c"ro".as_ptr()),
+        (FSCONFIG_CMD_RECONFIGURE, std::ptr::null()),
+    ] {
+        let no_value = std::ptr::null::<libc::c_char>();
+        // SAFETY: the key is a C string or, for the command without one, null; neither has a value.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_fsconfig,
+                file_system.as_raw_fd(),
+                command,
+                key,
+                no_value,
+                0,
+            )
+        };
+        Errno::result(result)?;
+    }
+    Ok(())
 }
 
 /// The processor's time-stamp counter.

@@ -17,26 +17,7 @@ fn vmm_has_its_own_user_and_no_privilege() {
     let mut place = Place::new("");
     place.spec["argv"] = json!(["/usr/bin/sleep", "1000"]);
     let vm = place.run();
-    for ids in ["Uid", "Gid"] {
-        assert_eq!(vm.status(ids), format!("{UID} {UID} {UID} {UID}"));
-    }
-    assert_eq!(vm.status("Groups"), "");
-    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-        assert_eq!(vm.status(set), "0000000000000000", "{set}");
-    }
-    assert_eq!(vm.status("NoNewPrivs"), "1");
-    assert_eq!(vm.status("Umask"), "0077");
-    assert_eq!(vm.status("SigBlk"), "0000000000000000");
-    assert_eq!(vm.status("SigIgn"), "0000000000000000");
-    let limits = vm.proc("limits");
-    let core = limits
-        .lines()
-        .find(|line| line.starts_with("Max core file size"))
-        .unwrap();
-    assert_eq!(
-        core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(),
-        ["0", "0"]
-    );
+    vm.assert_has_no_privilege();
     assert_eq!(vm.proc("environ"), "PATH=/usr/bin\0");
 }
 

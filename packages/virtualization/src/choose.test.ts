@@ -5,11 +5,15 @@ import type { Machine } from "./machine.ts";
 
 const EVERYTHING: Machine = {
   acceleration: { accelerator: "kvm", reason: "tested" },
-  firecracker: { program: "/usr/bin/firecracker", version: "1.16.1", lack: undefined },
+  firecracker: { program: "/usr/bin/firecracker", version: "1.16.1", lack: undefined, jailer: undefined },
   deviceMapperLack: undefined,
 };
 const NO_DEVICE_MAPPER: Machine = { ...EVERYTHING, deviceMapperLack: "the kernel has no device-mapper" };
 const NO_FIRECRACKER: Machine = { ...EVERYTHING, firecracker: { ...EVERYTHING.firecracker, lack: "it is gone" } };
+const WRONG_JAILER: Machine = {
+  ...EVERYTHING,
+  firecracker: { ...EVERYTHING.firecracker, jailer: { program: "/usr/bin/jailer", lack: "it is of 1.15.0" } },
+};
 const QEMU = { vmm: "qemu", disks: "qcow2" } as const;
 const QEMU_ON_DEVICE_MAPPER = { vmm: "qemu", disks: "device-mapper" } as const;
 const FIRECRACKER = { vmm: "firecracker", disks: "device-mapper" } as const;
@@ -31,6 +35,8 @@ describe("the VMM and the disks of a machine", () => {
     ["QEMU on device-mapper", { disks: "device-mapper" }, NO_FIRECRACKER, "qemu on device-mapper"],
     ["no Firecracker without device-mapper", { vmm: "firecracker" }, NO_DEVICE_MAPPER, "missing_requirement"],
     ["no Firecracker where it cannot run", { vmm: "firecracker" }, NO_FIRECRACKER, "missing_requirement"],
+    ["nothing with a jailer that cannot be used", {}, WRONG_JAILER, "missing_requirement"],
+    ["QEMU whatever Firecracker's jailer is", { vmm: "qemu" }, WRONG_JAILER, "qemu on qcow2"],
     ["no Firecracker on qcow2", { vmm: "firecracker", disks: "qcow2" }, EVERYTHING, "invalid_request"],
     ["no device-mapper where there is none", { disks: "device-mapper" }, NO_DEVICE_MAPPER, "missing_requirement"],
   ] as const)("%s", (_name, wishes, machine, expected) => {

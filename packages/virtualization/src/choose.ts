@@ -41,7 +41,11 @@ export async function chooseVirtualization(
 export function choose(wishes: Wishes, kept: KeptChoice | undefined, machine: Machine): Choice {
   const lack = whatFirecrackerLacks(wishes, machine);
   const vmm = chooseVmm(wishes, kept, lack);
-  return { vmm, disks: chooseDisks(wishes, kept, machine, vmm.kind), refusal: refusalOf(wishes, machine, lack) };
+  return {
+    vmm,
+    disks: chooseDisks(wishes, kept, machine, vmm.kind),
+    refusal: refusalOf(wishes, machine, lack, vmm.kind),
+  };
 }
 
 const KEPT = "what is there was made with it";
@@ -73,7 +77,12 @@ function whatFirecrackerLacks({ disks }: Wishes, { firecracker, deviceMapperLack
   return deviceMapperLack === undefined ? undefined : `it needs device-mapper: ${deviceMapperLack}`;
 }
 
-function refusalOf({ vmm, disks }: Wishes, machine: Machine, lack: string | undefined): WrennError | undefined {
+function refusalOf(
+  { vmm, disks }: Wishes,
+  machine: Machine,
+  lack: string | undefined,
+  chosen: VmmKind,
+): WrennError | undefined {
   if (vmm === "firecracker" && disks === "qcow2")
     return new WrennError("invalid_request", "Cannot keep disks as qcow2: Firecracker cannot read them", {
       hint: "Leave WRENN_DISKS out, or set WRENN_VMM=qemu",
@@ -81,6 +90,11 @@ function refusalOf({ vmm, disks }: Wishes, machine: Machine, lack: string | unde
   if (vmm === "firecracker" && lack !== undefined)
     return new WrennError("missing_requirement", `Cannot run VMs with Firecracker: ${lack}`, {
       hint: "Run ./wrenn doctor, or leave WRENN_VMM out",
+    });
+  const { jailer, version } = machine.firecracker;
+  if (chosen === "firecracker" && jailer?.lack !== undefined)
+    return new WrennError("missing_requirement", `Cannot run VMs with the jailer ${jailer.program}: ${jailer.lack}`, {
+      hint: `Install the jailer of Firecracker ${version}, or remove it: the shim can do without`,
     });
   if (disks === "device-mapper" && machine.deviceMapperLack !== undefined)
     return new WrennError("missing_requirement", `Cannot use device-mapper: ${machine.deviceMapperLack}`, {

@@ -3,6 +3,7 @@ import { access, readFile } from "node:fs/promises";
 import { findProgram, run } from "@wrenn/effects";
 import { chooseAcceleration, type Acceleration, type Accelerator } from "./acceleration.ts";
 import { firecrackerVersionOf, isSupported, OLDEST_SUPPORTED } from "./firecracker-versions.ts";
+import { findJailer, type JailerFound } from "./jailer.ts";
 
 const COMMAND_TIMEOUT_MS = 10_000;
 
@@ -20,6 +21,8 @@ export interface FirecrackerFound {
   version: string | undefined;
   /** Why it cannot run here, disks aside; undefined when it can. */
   lack: string | undefined;
+  /** Undefined when there is none. */
+  jailer: JailerFound | undefined;
 }
 
 export interface MachineQuestion {
@@ -27,6 +30,8 @@ export interface MachineQuestion {
   accelerator: Accelerator | undefined;
   /** Name or path. */
   firecracker: string;
+  /** Name or path; undefined: the one beside Firecracker. */
+  jailer: string | undefined;
   /** Directories as in PATH. */
   searchPath: string;
 }
@@ -41,15 +46,16 @@ export async function examineMachine(question: MachineQuestion, signal: AbortSig
 }
 
 async function findFirecracker(
-  { firecracker, searchPath }: MachineQuestion,
+  { firecracker, jailer, searchPath }: MachineQuestion,
   { accelerator, reason }: Acceleration,
   signal: AbortSignal,
 ): Promise<FirecrackerFound> {
   const program = await findProgram(firecracker, searchPath);
-  if (program === undefined) return { program, version: undefined, lack: `${firecracker} is not installed` };
+  if (program === undefined)
+    return { program, version: undefined, lack: `${firecracker} is not installed`, jailer: undefined };
   const version = await firecrackerVersionOf(program, signal).catch(() => "unknown");
   signal.throwIfAborted();
-  const found = { program, version };
+  const found = { program, version, jailer: await findJailer(jailer, { program, version }, searchPath, signal) };
   if (!isSupported(version))
     return { ...found, lack: `its version ${version} is not supported: ${OLDEST_SUPPORTED} or newer is needed` };
   if (accelerator !== "kvm") return { ...found, lack: `it needs KVM: ${reason}` };

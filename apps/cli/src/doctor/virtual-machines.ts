@@ -10,6 +10,7 @@ export const checkVirtualMachines: Check = async (config, signal) => {
       disks: config.WRENN_DISKS,
       accelerator: config.WRENN_ACCEL,
       firecracker: config.WRENN_FIRECRACKER,
+      jailer: config.WRENN_JAILER,
       searchPath: config.env["PATH"] ?? "",
     },
     signal,
@@ -31,7 +32,7 @@ export const checkVirtualMachines: Check = async (config, signal) => {
   ];
 };
 
-function describeFirecracker({ firecracker: { program, version, lack } }: Machine): Finding {
+function describeFirecracker({ firecracker: { program, version, lack, jailer } }: Machine): Finding {
   const name = "firecracker";
   if (program === undefined || version === undefined)
     return { name, status: "ok", found: "not installed, and unproven on this machine" };
@@ -39,10 +40,16 @@ function describeFirecracker({ firecracker: { program, version, lack } }: Machin
   const known = defects.length === 0 ? "" : `Known defects: ${defects.join(", ")}`;
   return {
     name,
-    status: "ok",
-    found: `${program}, ${version}`,
+    status: jailer?.lack === undefined ? "ok" : "limited",
+    found: `${program}, ${version}, ${describeJailer(jailer)}`,
     consequence: lack === undefined ? known : `Not used: ${lack}`,
   };
+}
+
+function describeJailer(jailer: Machine["firecracker"]["jailer"]): string {
+  if (jailer === undefined) return "without a jailer";
+  const { program, lack } = jailer;
+  return lack === undefined ? `with the jailer ${program}` : `refused with the jailer ${program}: ${lack}`;
 }
 
 const unproven = (kind: "qemu" | "firecracker"): Pick<Finding, "hint"> =>

@@ -1,7 +1,8 @@
 /** Firecracker for tests that run in the testbed; `FIRECRACKER_BIN` names a binary, for the repository has none. */
+import { existsSync } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
 import { release } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { SHIM_PATH } from "../binaries.ts";
 import type { Pager } from "../pager/pager.ts";
 import { readCpuModel } from "../vmm/cpu.ts";
@@ -20,13 +21,21 @@ export function hasFirecracker(): boolean {
   return BINARY !== undefined;
 }
 
+/** The jailer beside the binary; without one, says in one line that its tests are skipped. */
+export function jailerBinary(): string | undefined {
+  const jailer = join(dirname(firecrackerBinary), "jailer");
+  if (hasFirecracker() && existsSync(jailer)) return jailer;
+  console.log("SKIPPED Firecracker's jailer, unproven here: there is none beside FIRECRACKER_BIN");
+  return undefined;
+}
+
 export async function openFirecracker(
   stateDirectory: string,
   pager: Pager,
-  program = firecrackerBinary,
+  { program = firecrackerBinary, jailer }: { program?: string; jailer?: string | undefined } = {},
 ): Promise<FirecrackerVmm> {
   const signal = AbortSignal.timeout(60_000);
-  const installation = await keepInstallation(program, stateDirectory, signal);
+  const installation = await keepInstallation(program, jailer, stateDirectory, signal);
   return new FirecrackerVmm({
     installation,
     older: await olderInstallations(stateDirectory, installation, signal),

@@ -60,7 +60,10 @@ export async function prepareGuestAndVmm(pager: Pager): Promise<{ manifest: Gues
     signal,
   });
   const searchPath = process.env["PATH"] ?? "";
-  const machine = await examineMachine({ accelerator: undefined, firecracker: FIRECRACKER, searchPath }, signal);
+  const machine = await examineMachine(
+    { accelerator: undefined, firecracker: FIRECRACKER, jailer: undefined, searchPath },
+    signal,
+  );
   const vmm = await openVmm(
     VMM,
     machine,

@@ -30,18 +30,23 @@ export interface VmmOptions {
 
 /** @throws WrennError `missing_requirement` when its program is not there */
 export async function openVmm(kind: VmmKind, machine: Machine, options: VmmOptions, signal: AbortSignal): Promise<Vmm> {
-  const { program } = machine.firecracker;
+  const { program, jailer } = machine.firecracker;
   if (kind === "qemu") return await openQemu(machine, options, signal);
   if (program === undefined)
     throw new WrennError("missing_requirement", "Cannot run VMs: Firecracker is not installed");
-  return await openFirecracker(program, options, signal);
+  return await openFirecracker(program, jailer?.program, options, signal);
 }
 
-async function openFirecracker(installed: string, options: VmmOptions, signal: AbortSignal): Promise<Vmm> {
+async function openFirecracker(
+  installed: string,
+  jailer: string | undefined,
+  options: VmmOptions,
+  signal: AbortSignal,
+): Promise<Vmm> {
   const { stateDirectory, shimPath, pager, diskBytesPerSecond, diskOperationsPerSecond, log } = options;
-  const installation = await keepInstallation(installed, stateDirectory, signal);
+  const installation = await keepInstallation(installed, jailer, stateDirectory, signal);
   const { version, programHash } = installation;
-  log.info({ operation: "vmm", vmm: "firecracker", version, programHash, accelerator: "kvm" });
+  log.info({ operation: "vmm", vmm: "firecracker", version, programHash, jailer, accelerator: "kvm" });
   return new FirecrackerVmm({
     installation,
     older: await olderInstallations(stateDirectory, installation, signal),

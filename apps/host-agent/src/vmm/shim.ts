@@ -21,6 +21,8 @@ const CONSOLE_MAX_BYTES = 256 * 1024;
 export interface ShimSpec {
   name: string;
   argv: readonly string[];
+  /** Firecracker's, to start it through. */
+  jailer?: string;
   env: Record<string, string>;
   uid: number;
   gid: number;

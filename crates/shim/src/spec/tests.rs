@@ -22,6 +22,25 @@ fn refusal(field: &str, value: Value) -> String {
 }
 
 #[test]
+fn parse_takes_a_jailer_that_the_vm_cannot_replace_and_that_needs_no_tap() {
+    let mut spec = valid();
+    spec["jailer"] = json!("/usr/bin/jailer");
+    let message = parse(spec.to_string().as_bytes()).unwrap_err();
+    assert!(message.contains("closes the descriptor"), "{message}");
+    spec["argv"] = json!(["/usr/bin/vmm"]);
+    spec.as_object_mut().unwrap().remove("tap");
+    assert!(parse(spec.to_string().as_bytes()).is_ok());
+    for path in [
+        "jailer",
+        "/usr/../jailer",
+        "/var/lib/wrenn/sandboxes/sb1/vm/jailer",
+    ] {
+        spec["jailer"] = json!(path);
+        assert!(parse(spec.to_string().as_bytes()).is_err(), "{path}");
+    }
+}
+
+#[test]
 fn parse_takes_a_whole_spec_and_one_without_the_optional_fields() {
     let mut spec = valid();
     assert_eq!(parse(spec.to_string().as_bytes()).unwrap().uid, 70001);

@@ -200,6 +200,30 @@ impl Shim {
             .replace('\t', " ")
     }
 
+    /// The VMM's soft and hard limit of that name.
+    pub fn limit(&self, name: &str) -> String {
+        let limits = self.proc("limits");
+        let line = limits.lines().find_map(|line| line.strip_prefix(name));
+        let fields: Vec<_> = line.unwrap().split_whitespace().take(2).collect();
+        fields.join(" ")
+    }
+
+    /// Fails when the VMM has another user, or may do more than any user's process may.
+    pub fn assert_has_no_privilege(&self) {
+        for ids in ["Uid", "Gid"] {
+            assert_eq!(self.status(ids), format!("{UID} {UID} {UID} {UID}"));
+        }
+        assert_eq!(self.status("Groups"), "");
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert_eq!(self.status(set), "0000000000000000", "{set}");
+        }
+        assert_eq!(self.status("NoNewPrivs"), "1");
+        assert_eq!(self.status("Umask"), "0077");
+        assert_eq!(self.status("SigBlk"), "0000000000000000");
+        assert_eq!(self.status("SigIgn"), "0000000000000000");
+        assert_eq!(self.limit("Max core file size"), "0 0");
+    }
+
     /// Waits for the shim; returns its exit status.
     pub fn wait(mut self) -> i32 {
         let deadline = Instant::now() + PATIENCE;

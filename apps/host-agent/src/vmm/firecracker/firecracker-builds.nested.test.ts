@@ -41,7 +41,7 @@ describe.skipIf(!hasFirecracker())("a Firecracker that was replaced", () => {
 
   it("restores what it captured, and is removed when nothing needs it any more", async () => {
     const frozen = await guest.freeze(await openFirecracker(root, pager), signal());
-    const present = await openFirecracker(root, pager, await replacement());
+    const present = await openFirecracker(root, pager, { program: await replacement() });
     const build = present.compatibility["vmm"] ?? "";
     expect(build).not.toBe(frozen.build);
     expect(present.builds).toEqual(new Set([build, frozen.build]));

@@ -1,7 +1,7 @@
 /**
- * Firecracker microVMs on KVM. Every VM runs under its shim: its own user, network namespace and cgroup, a
- * root with only its files, Firecracker's own seccomp filters. docs/reference/firecracker.md tells what is
- * used and why.
+ * Firecracker microVMs on KVM. Every VM runs under its shim, with the jailer between them where there is one: its
+ * own user, network namespace and cgroup, a root with only its files, Firecracker's own seccomp filters.
+ * docs/reference/firecracker.md tells what is used and why.
  */
 import { mkdir, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -220,9 +220,11 @@ export class FirecrackerVmm implements Vmm {
     const program = this.#installations.get(build ?? this.#build)?.program;
     if (program === undefined)
       throw new WrennError("incompatible_snapshot", `Cannot start ${placement.name}: ${build} was not kept`);
+    const { jailer } = this.#options.installation;
     const isDevice = isBlockDevice(diskPath);
     return {
       name: placement.name,
+      ...(jailer === undefined ? {} : { jailer }),
       argv: [program, "--api-sock", apiSocketPath(placement.directory), "--level", "Error"],
       env: {},
       uid: placement.uid,

@@ -16,6 +16,8 @@ export interface FirecrackerInstallation {
   version: string;
   /** SHA-256 of the binary, hex. */
   programHash: string;
+  /** Absolute path of the kept jailer, through which it and what was kept before are started. */
+  jailer?: string;
 }
 
 const directoryOf = (stateDirectory: string): string => join(stateDirectory, "firecracker");
@@ -23,16 +25,28 @@ const directoryOf = (stateDirectory: string): string => join(stateDirectory, "fi
 /** @throws WrennError `unsupported` when its version is too old, or it does not tell one */
 export async function keepInstallation(
   program: string,
+  jailer: string | undefined,
   stateDirectory: string,
   signal: AbortSignal,
 ): Promise<FirecrackerInstallation> {
   const version = await firecrackerVersionOf(program, signal);
   requireSupported(version);
-  const programHash = createHash("sha256")
+  const directory = directoryOf(stateDirectory);
+  const { hash: programHash, kept } = await keep(program, "firecracker", directory);
+  return {
+    program: kept,
+    version,
+    programHash,
+    // No snapshot needs it. It is kept so that an upgrade changes nothing below an agent that runs.
+    ...(jailer === undefined ? {} : { jailer: (await keep(jailer, "jailer", directory)).kept }),
+  };
+}
+
+async function keep(program: string, name: string, directory: string): Promise<{ hash: string; kept: string }> {
+  const hash = createHash("sha256")
     .update(await readFile(program))
     .digest("hex");
-  const directory = directoryOf(stateDirectory);
-  const kept = join(directory, `firecracker-${programHash}`);
+  const kept = join(directory, `${name}-${hash}`);
   if ((await statIfExists(kept)) === undefined) {
     await mkdir(directory, { recursive: true, mode: 0o711 });
     const temporary = `${kept}.${process.pid}.tmp`;
@@ -41,10 +55,10 @@ export async function keepInstallation(
     await chmod(temporary, 0o555);
     await rename(temporary, kept, "firecracker.keep");
   }
-  return { program: kept, version, programHash };
+  return { hash, kept };
 }
 
-/** What was kept before `present`. What an agent that died left half-copied is removed. */
+/** What was kept before `present`. A jailer that was replaced, and what an agent that died left half-copied, is removed. */
 export async function olderInstallations(
   stateDirectory: string,
   present: FirecrackerInstallation,
@@ -55,6 +69,7 @@ export async function olderInstallations(
   for (const name of await readdir(directory)) {
     const program = join(directory, name);
     const programHash = KEPT.exec(name)?.[1];
+    if (program === present.jailer) continue;
     if (programHash === undefined) await remove(program, "firecracker.sweep");
     else if (programHash !== present.programHash)
       older.push({
