@@ -199,12 +199,12 @@ async function expectAgreement(load: Load): Promise<void> {
   const listed = async () => {
     const rows: { id: string; status: string }[] = [];
     for (const status of ["running", "paused", "creating,pausing,resuming,destroying,failed"]) {
-      let page: { id: string; status: string }[];
-      do {
-        const last = rows.filter((row) => status.includes(row.status)).length;
-        page = await pageOf(status, last);
-        rows.push(...page);
-      } while (page.length === 100);
+      let next: string | null = "";
+      while (next !== null) {
+        const page = await pageOf(status, next);
+        rows.push(...page.rows);
+        ({ next } = page);
+      }
     }
     return rows;
   };
@@ -224,18 +224,18 @@ async function expectAgreement(load: Load): Promise<void> {
   for (const [id, status] of rows) expect([id, onHost(id)]).toEqual([id, status]);
 }
 
-const cursors = new Map<string, string>();
-async function pageOf(status: string, from: number): Promise<{ id: string; status: string }[]> {
-  const cursor = from === 0 ? undefined : cursors.get(status);
-  const query = new URLSearchParams({ status, limit: "100", ...(cursor === undefined ? {} : { cursor }) });
+/** @param cursor empty: the first page */
+async function pageOf(
+  status: string,
+  cursor: string,
+): Promise<{ rows: { id: string; status: string }[]; next: string | null }> {
+  const query = new URLSearchParams({ status, limit: "100", ...(cursor === "" ? {} : { cursor }) });
   const answer = await fetch(`http://127.0.0.1:${planes[0].port}/v1/sandboxes?${query.toString()}`, {
     headers: { "x-api-key": apiKey },
   });
   expect(answer.status).toBe(200);
-  const next = answer.headers.get("x-next-cursor");
-  if (next === null) cursors.delete(status);
-  else cursors.set(status, next);
-  return (await answer.json()) as { id: string; status: string }[];
+  const rows = (await answer.json()) as { id: string; status: string }[];
+  return { rows, next: answer.headers.get("x-next-cursor") };
 }
 
 const ROUNDS = FULL ? 10 : 2;
