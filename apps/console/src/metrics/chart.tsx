@@ -4,6 +4,8 @@ import "uplot/dist/uPlot.min.css";
 import type { SandboxMetrics } from "@wrenn/sdk";
 
 const HEIGHT_PX = 160;
+/** Of the longest time of day, which stands across its place on the axis. */
+const TIME_WIDTH_PX = 80;
 /** The time that is shown at least, from the first sample on. */
 const LEAST_SEC = 60;
 
@@ -60,8 +62,12 @@ function draw(element: HTMLElement): uPlot {
       height: HEIGHT_PX,
       legend: { show: false },
       cursor: { show: false },
+      padding: [null, TIME_WIDTH_PX / 2, null, null],
       scales: { x: { range: spanOf }, y: { range: [0, 100] } },
-      axes: [axis, { ...axis, size: 50, values: (_, values) => values.map((value) => `${value} %`) }],
+      axes: [
+        { ...axis, size: 30, space: TIME_WIDTH_PX + 10, values: (_, times) => times.map(timeOfDay) },
+        { ...axis, size: 50, values: (_, values) => values.map((value) => `${value} %`) },
+      ],
       series: [
         {},
         { stroke: "#3b82f6", fill: "#3b82f633", width: 2, points: { show: ({ data }) => data[0].length === 1 } },
@@ -70,6 +76,11 @@ function draw(element: HTMLElement): uPlot {
     [[], []],
     element,
   );
+}
+
+/** As the browser's user writes it; a chart of minutes needs no date. */
+function timeOfDay(seconds: number): string {
+  return new Date(seconds * 1_000).toLocaleTimeString();
 }
 
 /** Without samples both are null. */

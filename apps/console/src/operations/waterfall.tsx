@@ -22,7 +22,7 @@ export function Waterfall({ of: operation }: { of: Operation }) {
           {error.message} <small>{error.code}</small>
         </p>
       )}
-      <ol>
+      <ol hidden={stages.length === 0}>
         {stages.map((stage, index) => (
           <li key={index}>
             <span className="name">{stage.name}</span>

@@ -60,9 +60,9 @@ export function TemplatesPage({ client }: { client: Wrenn }) {
             key: template.id,
             cells: [
               <strong>{template.name}</strong>,
-              KINDS[template.type],
+              <span className="whole">{KINDS[template.type]}</span>,
               `${template.vcpus} CPU, ${template.memory_mb} MiB`,
-              `${Math.round(template.size_bytes / MIB).toLocaleString()} MiB`,
+              <span className="whole">{Math.round(template.size_bytes / MIB).toLocaleString()} MiB</span>,
               <time dateTime={template.created_at}>{new Date(template.created_at).toLocaleString()}</time>,
             ],
             actions: (
