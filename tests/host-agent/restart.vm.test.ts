@@ -38,7 +38,7 @@ describe("an agent that is killed", () => {
       () => "ended",
       () => "cut",
     );
-    await setTimeout(300);
+    await vi.waitUntil(async () => (await host.shell(kept, "pgrep -fc '^sleep 600' || true")) === "1", patient(10_000));
     await host.end("SIGKILL");
     expect(await follow).toBe("cut");
     const { vmm } = await host.processesOf(dying.id);
@@ -48,7 +48,7 @@ describe("an agent that is killed", () => {
     const before = Number(await host.shell(kept, "cat /dev/shm/n"));
     await setTimeout(1000);
     expect(Number(await host.shell(kept, "cat /dev/shm/n"))).toBeGreaterThan(before);
-    expect(await host.shell(kept, "pgrep -x sleep -a | grep -c 600")).toBe("1"); // what was followed goes on as well
+    expect(await host.shell(kept, "pgrep -fc '^sleep 600'")).toBe("1"); // what was followed goes on as well
 
     const startedAt = Date.now();
     process.kill(vmm, "SIGKILL");
