@@ -82,6 +82,7 @@ export class AgentHost {
     this.#client = new AgentClient({
       socketPath: join(this.directory, "run/host-agent.sock"),
       token: new AgentToken(join(this.directory, "secrets/agent-token")),
+      callDeadlineMs: patient(10_000),
     });
   }
 

@@ -56,9 +56,12 @@ export class AgentClient {
   readonly #token: AgentToken;
   readonly #connections: Agent;
   readonly #http: AgentHttp;
+  readonly #callDeadlineMs: number;
 
-  constructor(options: { socketPath: string; token: AgentToken }) {
+  /** @param options.callDeadlineMs longest time of a call that neither makes nor ends anything; ten seconds */
+  constructor(options: { socketPath: string; token: AgentToken; callDeadlineMs?: number }) {
     this.#token = options.token;
+    this.#callDeadlineMs = options.callDeadlineMs ?? CALL_DEADLINE_MS;
     this.#connections = new Agent({ keepAlive: true, agentKeepAliveTimeoutBuffer: IDLE_MARGIN_MS });
     this.#client = createClient(
       hostagent.HostAgentService,
@@ -75,12 +78,12 @@ export class AgentClient {
   }
 
   async getHost(options?: AgentCallOptions) {
-    return await this.#call((c, o) => c.getHost({}, o), CALL_DEADLINE_MS, options);
+    return await this.#call((c, o) => c.getHost({}, o), this.#callDeadlineMs, options);
   }
 
   /** @throws WrennError `not_found` when the host has no such sandbox. */
   async getSandbox(id: string, options?: AgentCallOptions): Promise<hostagent.Sandbox> {
-    const { sandbox } = await this.#call((c, o) => c.getSandbox({ id }, o), CALL_DEADLINE_MS, options);
+    const { sandbox } = await this.#call((c, o) => c.getSandbox({ id }, o), this.#callDeadlineMs, options);
     return present(sandbox);
   }
 
@@ -91,7 +94,7 @@ export class AgentClient {
     do {
       const page = await this.#call(
         (c, o) => c.listSandboxes({ pageSize: 1_000, afterId }, o),
-        CALL_DEADLINE_MS,
+        this.#callDeadlineMs,
         options,
       );
       all.push(...page.sandboxes);
@@ -122,7 +125,7 @@ export class AgentClient {
 
   /** The host's builds that were made of sandboxes. */
   async listTemplateBuilds(options?: AgentCallOptions): Promise<hostagent.TemplateBuild[]> {
-    return (await this.#call((c, o) => c.listTemplateBuilds({}, o), CALL_DEADLINE_MS, options)).builds;
+    return (await this.#call((c, o) => c.listTemplateBuilds({}, o), this.#callDeadlineMs, options)).builds;
   }
 
   /** Deletes a build when nothing stands on it any more; an unknown one is success. */
@@ -140,7 +143,7 @@ export class AgentClient {
   }
 
   async setDeadline(request: Parameters<Client<Service>["setSandboxDeadline"]>[0], options?: AgentCallOptions) {
-    return await this.#call((c, o) => c.setSandboxDeadline(request, o), CALL_DEADLINE_MS, options);
+    return await this.#call((c, o) => c.setSandboxDeadline(request, o), this.#callDeadlineMs, options);
   }
 
   /** Follows every sandbox of the host until `signal` aborts or the connection breaks. */
@@ -163,7 +166,7 @@ export class AgentClient {
   }
 
   async listProcesses(request: Parameters<Client<Service>["listProcesses"]>[0], options?: AgentCallOptions) {
-    return await this.#call((c, o) => c.listProcesses(request, o), CALL_DEADLINE_MS, options);
+    return await this.#call((c, o) => c.listProcesses(request, o), this.#callDeadlineMs, options);
   }
 
   async sendInput(request: Parameters<Client<Service>["sendProcessInput"]>[0], options?: AgentCallOptions) {
@@ -172,19 +175,19 @@ export class AgentClient {
   }
 
   async closeInput(request: Parameters<Client<Service>["closeProcessInput"]>[0], options?: AgentCallOptions) {
-    await this.#call((c, o) => c.closeProcessInput(request, o), CALL_DEADLINE_MS, options);
+    await this.#call((c, o) => c.closeProcessInput(request, o), this.#callDeadlineMs, options);
   }
 
   async signalProcess(request: Parameters<Client<Service>["signalProcess"]>[0], options?: AgentCallOptions) {
-    await this.#call((c, o) => c.signalProcess(request, o), CALL_DEADLINE_MS, options);
+    await this.#call((c, o) => c.signalProcess(request, o), this.#callDeadlineMs, options);
   }
 
   async resizeProcess(request: Parameters<Client<Service>["resizeProcess"]>[0], options?: AgentCallOptions) {
-    await this.#call((c, o) => c.resizeProcess(request, o), CALL_DEADLINE_MS, options);
+    await this.#call((c, o) => c.resizeProcess(request, o), this.#callDeadlineMs, options);
   }
 
   async statFile(address: FileAddress, options?: AgentCallOptions) {
-    return await this.#call((c, o) => c.statFile({ file: fileRef(address) }, o), CALL_DEADLINE_MS, options);
+    return await this.#call((c, o) => c.statFile({ file: fileRef(address) }, o), this.#callDeadlineMs, options);
   }
 
   async listFiles(address: FileAddress, depth: number, options?: AgentCallOptions) {
@@ -192,7 +195,7 @@ export class AgentClient {
   }
 
   async makeDirectory(address: FileAddress, options?: AgentCallOptions) {
-    return await this.#call((c, o) => c.makeDirectory({ file: fileRef(address) }, o), CALL_DEADLINE_MS, options);
+    return await this.#call((c, o) => c.makeDirectory({ file: fileRef(address) }, o), this.#callDeadlineMs, options);
   }
 
   async moveFile(address: FileAddress, destination: string, options?: AgentCallOptions) {
@@ -218,7 +221,7 @@ export class AgentClient {
   async getSandboxMetrics(sandboxId: string, incarnation: number, options?: AgentCallOptions) {
     return await this.#call(
       (c, o) => c.getSandboxMetrics({ sandboxId, incarnation: BigInt(incarnation) }, o),
-      CALL_DEADLINE_MS,
+      this.#callDeadlineMs,
       options,
     );
   }
