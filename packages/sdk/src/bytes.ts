@@ -19,19 +19,23 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
  */
 export async function* chunksOf(stream: ReadableStream<Uint8Array>, silenceMs: number): AsyncGenerator<Uint8Array> {
   const reader = stream.getReader();
+  let readingSince: number | undefined;
   let isSilent = false;
+  const watch = setInterval(() => {
+    isSilent = readingSince !== undefined && performance.now() - readingSince >= silenceMs;
+    if (isSilent) void reader.cancel().catch(() => undefined); // ends the read
+  }, silenceMs / 4);
   try {
     for (;;) {
-      const timer = setTimeout(() => {
-        isSilent = true;
-        void reader.cancel().catch(() => undefined); // ends the read
-      }, silenceMs);
-      const { done, value } = await reader.read().finally(() => clearTimeout(timer));
+      readingSince = performance.now();
+      const { done, value } = await reader.read();
+      readingSince = undefined;
       if (isSilent) throw new WrennError("unavailable", `Cannot go on: nothing came for ${silenceMs / 1_000} s`);
       if (done) return;
       yield value;
     }
   } finally {
+    clearInterval(watch);
     await reader.cancel().catch(() => undefined);
   }
 }
