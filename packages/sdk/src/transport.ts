@@ -167,7 +167,8 @@ export async function wholeOf<T>(
     return await read(response);
   } catch (error) {
     if (signal?.aborted === true) throw signal.reason;
-    throw unreachable(new URL(response.url).origin, error);
+    // an answer of another fetch may not say where it is from
+    throw unreachable(URL.canParse(response.url) ? new URL(response.url).origin : response.url, error);
   }
 }
 
