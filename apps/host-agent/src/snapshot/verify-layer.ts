@@ -14,7 +14,7 @@ export interface VerifiedFile {
   problem?: string;
 }
 
-/** Reads all files of a layer: its own, its ancestors' memory and its disk chain. Never throws for damage. */
+/** Reads all files of a layer: its own, its ancestors' memory and its disk chain. Never throws for damage, only when it could not read all in time. */
 export async function verifyLayer(
   layer: Layer,
   tools: { pager: Pager; disks: DiskStore },
@@ -72,7 +72,10 @@ async function reported(path: string, check: () => Promise<void>): Promise<Verif
     const { blocks } = await stat(path);
     await check();
     return { path, bytes: blocks * 512 };
-  } catch (error) {
-    return { path, bytes: 0, problem: WrennError.from(error).message };
+  } catch (thrown) {
+    const error = WrennError.from(thrown);
+    // Not read to its end is neither whole nor damaged.
+    if (error.code === "timeout" || error.code === "canceled") throw error;
+    return { path, bytes: 0, problem: error.message };
   }
 }
