@@ -1,6 +1,7 @@
 /** Directories as tar archives. What comes from a guest is not trusted: it writes nothing beside the directory. */
 import { mkdir, readdir } from "node:fs/promises";
 import { isAbsolute } from "node:path";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { extract, Pack, type ReadEntry } from "tar";
 import { WrennError } from "@wrenn/errors";
@@ -43,7 +44,7 @@ export async function unpack(archive: AsyncIterable<Uint8Array>, directory: stri
   });
   await mkdir(directory, { recursive: true });
   try {
-    await pipeline(archive, unpacking);
+    await pipeline(Readable.from(archive), unpacking); // what unpacks is no stream of Node's, which takes it from one only
   } catch (cause) {
     if (cause instanceof WrennError) throw cause; // of the way here
     const { message } = cause as Error;

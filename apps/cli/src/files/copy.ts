@@ -81,7 +81,7 @@ async function publish<T>(target: string, make: (temporary: string) => Promise<T
 function unwritable(target: string, error: unknown): WrennError {
   const mapped = WrennError.from(error);
   const { code } = error as NodeJS.ErrnoException;
-  if (mapped.code !== "internal" || code === undefined) return mapped;
+  if (mapped === error || mapped.code !== "internal" || code === undefined) return mapped;
   return new WrennError("invalid_request", `Cannot write ${target}: ${code}`, {
     cause: error,
     hint: "Name a place in a directory that is there, and that you may write to",
