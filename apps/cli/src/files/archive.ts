@@ -44,7 +44,8 @@ export async function unpack(archive: AsyncIterable<Uint8Array>, directory: stri
   });
   await mkdir(directory, { recursive: true });
   try {
-    await pipeline(Readable.from(archive), unpacking); // what unpacks is no stream of Node's, which takes it from one only
+    // what unpacks is no stream of Node's, and takes Buffers only
+    await pipeline(Readable.from(archive, { objectMode: false }), unpacking);
   } catch (cause) {
     if (cause instanceof WrennError) throw cause; // of the way here
     const { message } = cause as Error;
