@@ -16,7 +16,7 @@ import { SUITES, type Suite } from "./combination-suites.ts";
 import { combinationTable, type Shard } from "./combination-table.ts";
 import { add, NONE, type Counts } from "./counts.ts";
 import type { Step, StepContext, StepResult } from "./step.ts";
-import { runVitestInTestbed, whatTheTestbedLacks } from "./vitest-in-testbed.ts";
+import { runVitestInTestbed, skippedWithoutTestbed } from "./vitest-in-testbed.ts";
 import { readReport, summarise, vitestArgv } from "./vitest-run.ts";
 
 /** How many times as long things may take on an emulated processor. */
@@ -29,11 +29,8 @@ export const combinationsStep: Step = {
   part: "combinations",
   needsRoot: true,
   async run(context) {
-    const lacking = await whatTheTestbedLacks(context.env["PATH"] ?? "");
-    if (lacking !== undefined) {
-      console.log(`SKIPPED combinations: the testbed needs ${lacking}, which is not installed`);
-      return { counts: { ...NONE, skipped: 1 }, failures: [] };
-    }
+    const skipped = await skippedWithoutTestbed("combinations", context);
+    if (skipped !== undefined) return skipped;
     tellCombinations(ALL);
     await prepareSharedGuest(context.signal);
     const journal = new Journal<Shard>("combinations");

@@ -8,7 +8,7 @@ import { MEMORY_GUARD } from "./check-steps.ts";
 import { runChild } from "./child.ts";
 import { add, NONE } from "./counts.ts";
 import type { Part, Step, StepContext } from "./step.ts";
-import { runVitestInTestbed, whatTheTestbedLacks } from "./vitest-in-testbed.ts";
+import { runVitestInTestbed, skippedWithoutTestbed } from "./vitest-in-testbed.ts";
 import { readReport, summarise, vitestArgv } from "./vitest-run.ts";
 
 const MINUTE = 60_000;
@@ -83,11 +83,8 @@ const nestedSuite: Step = {
   part: "nested",
   needsRoot: true,
   async run(context) {
-    const lacking = await whatTheTestbedLacks(context.env["PATH"] ?? "");
-    if (lacking !== undefined) {
-      console.log(`SKIPPED nested: the testbed needs ${lacking}, which is not installed`);
-      return { counts: { ...NONE, skipped: 1 }, failures: [] };
-    }
+    const skipped = await skippedWithoutTestbed("nested", context);
+    if (skipped !== undefined) return skipped;
     const exchangeDirectory = await mkdtemp(join(tmpdir(), "wrenn-test-nested-"));
     try {
       return await runVitestInTestbed(context, {

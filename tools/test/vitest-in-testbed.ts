@@ -5,6 +5,7 @@ import { Readable } from "node:stream";
 import { progressFor } from "@wrenn/guest";
 import { ensureTestbed, EXCHANGE_MOUNT, runInTestbed } from "@wrenn/testbed";
 import { chooseNestedAcceleration } from "@wrenn/virtualization";
+import { NONE } from "./counts.ts";
 import type { StepContext, StepResult } from "./step.ts";
 import { readReport, summarise, vitestArgv } from "./vitest-run.ts";
 
@@ -51,8 +52,16 @@ export async function runVitestInTestbed(context: StepContext, options: VitestIn
   return summarise(project, ok, how, await readReport(join(exchangeDirectory, "report.json")));
 }
 
+/** The result of a step that needs the testbed where it cannot be, told in one line; undefined where it can. */
+export async function skippedWithoutTestbed(step: string, { env }: StepContext): Promise<StepResult | undefined> {
+  const lacking = await whatTheTestbedLacks(env["PATH"] ?? "");
+  if (lacking === undefined) return undefined;
+  console.log(`SKIPPED ${step}: the testbed needs ${lacking}, which is not installed`);
+  return { counts: { ...NONE, skipped: 1 }, failures: [] };
+}
+
 /** The first program that is missing. */
-export async function whatTheTestbedLacks(path: string): Promise<string | undefined> {
+async function whatTheTestbedLacks(path: string): Promise<string | undefined> {
   for (const program of ["qemu-system-x86_64", "mkfs.xfs", "dmsetup"]) {
     const places = [...path.split(":"), "/usr/sbin", "/sbin"].map((directory) => join(directory, program));
     const found = await Promise.all(
