@@ -47,7 +47,7 @@ it("opens a session whose working set is missing, damaged or elsewhere, and says
   for (const path of [join(root, "missing"), damaged, "/etc/passwd"]) {
     lines = [];
     await pager.openSession(await sessionOf(path), signal());
-    await vi.waitFor(() => expect(lines).toHaveLength(1));
+    await vi.waitFor(() => expect(lines).toHaveLength(1), { timeout: 10_000 });
     expect(lines[0]).toContain(`session vm goes on without the working set ${path}: Cannot`);
     expect(await pager.servedPages("vm", signal())).toEqual({ demanded: 0, zeros: 0, replayed: 0 });
     await pager.closeSession("vm");

@@ -3,11 +3,14 @@
  * origin, so that its random state, identity and clock must be replaced before user code can see them.
  */
 import { createHash, randomBytes } from "node:crypto";
+import { WrennError } from "@wrenn/errors";
 import type { GuestAgent } from "../envd/guest-agent.ts";
 import type { SandboxRecord } from "./record.ts";
 
 /** Entropy for the guest's kernel: 256 bits of key, twice over. */
 const ENTROPY_BYTES = 64;
+/** Each has the guest agent's own deadline for a connection: on a busy host a guest first has to read the memory it answers with. */
+const ATTEMPTS = 3;
 
 export async function runGuestHook(
   guest: GuestAgent,
@@ -15,8 +18,8 @@ export async function runGuestHook(
   defaultUser: string | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  await guest.init(
-    {
+  for (let attempt = 1; ; attempt++) {
+    const init = {
       timestamp: new Date().toISOString(),
       entropy: randomBytes(ENTROPY_BYTES).toString("base64"),
       hostname: record.id,
@@ -27,9 +30,15 @@ export async function runGuestHook(
       sandboxId: record.id,
       templateId: record.templateBuildId,
       lifecycleID: `${record.id}.${record.incarnation}`,
-    },
-    signal,
-  );
+    };
+    try {
+      await guest.init(init, signal);
+      return;
+    } catch (error) {
+      const isUnanswered = error instanceof WrennError && error.code === "sandbox_unreachable";
+      if (!isUnanswered || attempt === ATTEMPTS || signal.aborted) throw error;
+    }
+  }
 }
 
 /** The same for all of a sandbox's lives, another one for every sandbox. */

@@ -39,8 +39,16 @@ async function shell({ id, incarnation }: SandboxView, script: string): Promise<
 }
 
 const sandboxDirectory = (id: string): string => join(host.stateDirectory, "sandboxes", id);
-const lastLayer = async (id: string): Promise<Layer> =>
-  await openLayer(join(sandboxDirectory(id), "layers", host.manager.get(id).layer as string));
+/** What is joined behind a sandbox may take the place of its last layer, and the old one away, at any time. */
+async function lastLayer(id: string): Promise<Layer> {
+  const buildId = host.manager.get(id).layer as string;
+  try {
+    return await openLayer(join(sandboxDirectory(id), "layers", buildId));
+  } catch (error) {
+    if (host.manager.get(id).layer === buildId) throw error;
+    return await lastLayer(id);
+  }
+}
 const entries = async (id: string, kind: "layers" | "disks"): Promise<string[]> =>
   await readdir(join(sandboxDirectory(id), kind));
 
@@ -72,10 +80,12 @@ describe("the layers of a sandbox", () => {
     expect(Object.keys(second.meta.memory?.builds ?? {})).toContain(first.meta.buildId);
     await expectIntact(second);
 
+    const old = new Set([first.meta.buildId, second.meta.buildId]);
     while ((await lastLayer(sandbox.id)).meta.generation > 1) {
       const generation = (await lastLayer(sandbox.id)).meta.generation;
       expect(generation).toBeLessThanOrEqual(COLLAPSE_GENERATIONS + 3);
       await shell(sandbox, `echo ${generation} >> /root/generations; echo ${generation} > /dev/shm/generation`);
+      old.add((await lastLayer(sandbox.id)).meta.buildId);
       sandbox = await pauseAndResume(sandbox);
       if (generation + 1 >= COLLAPSE_GENERATIONS)
         await until(async () => (await lastLayer(sandbox.id)).meta.generation === 1);
@@ -92,11 +102,13 @@ describe("the layers of a sandbox", () => {
     ).toMatch(new RegExp(`OK\n${COLLAPSE_GENERATIONS - 1}\n${COLLAPSE_GENERATIONS - 1}$`));
     // From the joined layer on, and without the old ones.
     await host.manager.pause(sandbox.id, sandbox.incarnation);
-    expect((await lastLayer(sandbox.id)).meta.generation).toBe(2);
+    // Joined again at once if the VM that was paused still had all of the disks.
+    expect((await lastLayer(sandbox.id)).meta.generation).toBeLessThanOrEqual(2);
     // what nothing stands on is removed behind the answer, with the end of the VM
-    await vi.waitFor(async () => expect(await entries(sandbox.id, "layers")).toHaveLength(2), {
-      timeout: patient(10_000),
-    });
+    await vi.waitFor(
+      async () => expect((await entries(sandbox.id, "layers")).filter((buildId) => old.has(buildId))).toEqual([]),
+      { timeout: patient(10_000) },
+    );
     sandbox = (await host.manager.resume(sandbox.id, sandbox.incarnation + 1, undefined)).sandbox;
     expect(await shell(sandbox, "sha256sum -c /root/sum && wc -l < /root/generations")).toContain("OK");
     await host.manager.destroy(sandbox.id, 0);

@@ -1,7 +1,6 @@
 //! Requests about the bytes of layers.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -222,14 +221,13 @@ pub fn flatten(pager: &Pager, request: &RewriteRequest) -> Result<Response, Fail
 fn rewrite(
     pager: &Pager,
     request: &RewriteRequest,
-    write: impl Fn(Chain, &Header, &BuildId, &File) -> std::io::Result<Rewritten>,
+    write: impl Fn(Chain, &Header, &BuildId, &NewFile) -> std::io::Result<Rewritten>,
 ) -> Result<Response, Failure> {
     let since = Instant::now();
     let build = build_id(&request.layer.build_id)?;
     let (header, chain) = request.layers.open(&pager.roots)?;
     let output = NewFile::create(&pager.roots, &request.layer.memory)?;
-    let rewritten =
-        write(chain, &header, &build, output.file()).map_err(|error| output.failed(error))?;
+    let rewritten = write(chain, &header, &build, &output).map_err(|error| output.failed(error))?;
     let checksum = Checksum::of(output.file()).map_err(|error| output.failed(error))?;
     publish_layer(pager, &request.layer, output, &rewritten.header)?;
     Ok(Response::ok(&Made {

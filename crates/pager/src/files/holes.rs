@@ -3,17 +3,17 @@
 //! with huge pages, for one, reports whole huge pages as data.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Mutex;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, unlinkat};
+use rustix::fs::fstat;
 
 use super::extents::data_extents;
+use super::new_file::unnamed_file;
 use super::page::{PAGE_BYTES, ZERO_PAGE};
 use crate::failure::{Code, Failure};
 use crate::layer::mapping::BLOCK_BYTES;
@@ -61,7 +61,7 @@ impl HoleChecks {
 /// The question without memory: writes single pages, some of them zeros, into a file that has no
 /// name any more, and compares.
 pub fn reports_holes_exactly(directory: impl AsFd) -> io::Result<bool> {
-    let file = unnamed_file(directory.as_fd())?;
+    let file = unnamed_file(directory)?;
     file.set_len(TEST_BYTES)?;
     let pages: Vec<u64> = (0..TEST_BYTES / BLOCK_BYTES)
         .filter(|page| page % 97 == 1 || page % 512 == 511)
@@ -87,15 +87,6 @@ pub fn reports_holes_exactly(directory: impl AsFd) -> io::Result<bool> {
         file.sync_all()?;
         exact(&file)?
     })
-}
-
-fn unnamed_file(directory: impl AsFd) -> io::Result<File> {
-    let name = OsString::from(format!(".hole-test.{}", std::process::id()));
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let _ = unlinkat(&directory, &name, AtFlags::empty());
-    let file: OwnedFd = openat(&directory, &name, flags, Mode::RUSR | Mode::WUSR)?;
-    unlinkat(&directory, &name, AtFlags::empty())?;
-    Ok(File::from(file))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -86,6 +86,11 @@ impl NewFile {
         Failure::io(format_args!("write {}", self.path.display()), error)
     }
 
+    /// An empty file on the same file system that is gone when it is closed.
+    pub fn scratch(&self) -> std::io::Result<File> {
+        unnamed_file(&self.directory)
+    }
+
     fn rename(&mut self, existing: Existing) -> io::Result<()> {
         match existing {
             Existing::Replace => renameat(
@@ -117,6 +122,16 @@ impl Drop for NewFile {
         // Nothing can be done about a file that cannot be removed; it is in the caller's temporary directory.
         let _ = unlinkat(&self.directory, name, AtFlags::empty());
     }
+}
+
+/// An empty file in `directory` that has no name any more. Not `O_TMPFILE`, which not every file system has.
+pub fn unnamed_file(directory: impl AsFd) -> std::io::Result<File> {
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let name = OsString::from(format!(".unnamed.{}.{count}.tmp", std::process::id()));
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(&directory, &name, flags, Mode::RUSR | Mode::WUSR)?;
+    unlinkat(&directory, &name, AtFlags::empty())?;
+    Ok(File::from(file))
 }
 
 /// Makes the files visible, read-only, in the order given: all of them, or none. `durable`: they

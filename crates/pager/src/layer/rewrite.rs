@@ -12,6 +12,7 @@ use super::chain::Chain;
 use super::header::Header;
 use super::mapping::{BLOCK_BYTES, BuildId, Entry, Holder, Mapping, Run};
 use super::runs::Runs;
+use crate::files::new_file::NewFile;
 use crate::files::page::{PAGE_BYTES, is_zero};
 
 /// What a rewrite wrote.
@@ -30,8 +31,9 @@ pub fn collapse(
     chain: Chain,
     header: &Header,
     build: &BuildId,
-    output: &File,
+    output: &NewFile,
 ) -> io::Result<Rewritten> {
+    let output = output.file();
     output.set_len(header.mapping.size())?;
     let base = chain
         .mapping()
@@ -84,28 +86,33 @@ pub fn flatten(
     chain: Chain,
     header: &Header,
     build: &BuildId,
-    output: &File,
+    output: &NewFile,
 ) -> io::Result<Rewritten> {
     let size = header.mapping.size();
     let base = identity_base(chain.mapping(), &header.base_build_id);
-    let shared = match base {
-        Some(index) => clone_blocks(chain.file(index), output)?,
-        None => false,
+    let copy_of_base = match base {
+        Some(index) => shared_copy(chain.file(index), output)?,
+        None => None,
     };
-    output.set_len(size)?;
+    let shared = copy_of_base.is_some();
+    let written = copy_of_base.as_ref().unwrap_or(output.file());
+    written.set_len(size)?;
     let mut runs = Runs::default();
     let mut copied_bytes = 0;
     for entry in chain.clone().without_holes()?.mapping().entries() {
         match entry.holder {
             Holder::Build { index, .. } if !(shared && Some(index) == base) => {
-                copied_bytes += copy(chain.file(index), entry, output, &mut runs)?;
+                copied_bytes += copy(chain.file(index), entry, written, &mut runs)?;
                 if shared {
-                    punch_zeros(output, &runs, entry)?;
+                    punch_zeros(written, &runs, entry)?;
                 }
             }
-            Holder::Zeros if shared => punch(output, entry.offset, entry.length)?,
+            Holder::Zeros if shared => punch(written, entry.offset, entry.length)?,
             _ => {}
         }
+    }
+    if let Some(written) = &copy_of_base {
+        ioctl_ficlone(output.file(), written)?;
     }
     let header = Header {
         generation: 0,
@@ -133,11 +140,17 @@ fn identity_base(mapping: &Mapping, base: &BuildId) -> Option<u32> {
     identity.then_some(base)
 }
 
-fn clone_blocks(from: &File, to: &File) -> io::Result<bool> {
-    match ioctl_ficlone(to, from) {
-        Ok(()) => Ok(true),
+/// A copy of the base to write over, where the file system can share its blocks.
+///
+/// It is not the memory itself, which is cloned from it in the end: around blocks that were written over, XFS sets
+/// others aside for minutes, and before Linux 6.9 `SEEK_DATA` takes what is shared there for holes
+/// ("xfs: fix SEEK_HOLE/DATA for regions with active COW extents"). A clone has none set aside.
+fn shared_copy(base: &File, output: &NewFile) -> io::Result<Option<File>> {
+    let copy = output.scratch()?;
+    match ioctl_ficlone(&copy, base) {
+        Ok(()) => Ok(Some(copy)),
         Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::XDEV | Errno::INVAL | Errno::NOSYS) => {
-            Ok(false)
+            Ok(None)
         }
         Err(error) => Err(error.into()),
     }

@@ -217,8 +217,10 @@ impl Sessions {
 
     fn listen(&self, work: Work, listener: VmmListener) {
         let id = work.spec.id.clone();
+        let mailbox = Arc::clone(&work.mailbox);
         match self.connect(work, listener) {
             Ok(mut server) => self.serve(&id, &mut server),
+            Err(_) if mailbox.stopped() => self.finish(&id, None, End::Exited),
             Err(reason) => self.finish(&id, None, End::Failed(reason)),
         }
     }

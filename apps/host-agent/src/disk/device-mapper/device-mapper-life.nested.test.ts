@@ -1,12 +1,13 @@
 /** What is device-mapper's own: kills, full stores, stacked, shared and stale devices. Runs in the testbed: `./wrenn test --only nested`. */
 import { readFileSync } from "node:fs";
-import { mkdir, mkdtemp, open, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { run } from "@wrenn/effects";
 import { leakGate } from "../../../../../tests/leaks/gate.ts";
+import { checksumOfDisk } from "../../snapshot/checksum.ts";
 import type { Disk, DiskBase } from "../disk-store.ts";
 import { mappedDevices } from "./block-devices.ts";
 import { DeviceMapperStore } from "./device-mapper-store.ts";
@@ -15,6 +16,7 @@ import { storeBytes } from "./exception-store.ts";
 
 const MIB = 1024 * 1024;
 const DISK_BYTES = 16 * MIB;
+const BLOCK_BYTES = 4096;
 
 const FULL = process.env["WRENN_TEST_FULL"] === "1";
 /** Without KVM a life of a disk takes seconds here. */
@@ -165,6 +167,27 @@ describe("DeviceMapperStore", () => {
     await expectIo(next, "read -P 5 0 64k");
     await expectIo(disk, "read -P 6 0 64k");
     for (const one of [next, copy, disk]) await store.remove(one);
+  });
+
+  it("makes a whole disk whose holes are where nothing is, also beside blocks that were written over", async () => {
+    const path = join(directory, "sparse.raw");
+    const image = await open(path, "wx", 0o644);
+    await image.truncate(DISK_BYTES);
+    for (const block of [0, 1, 2, 3, 10, 11, 20])
+      await image.write(Buffer.alloc(BLOCK_BYTES, 0x22), { position: block * BLOCK_BYTES });
+    await image.close();
+    const disk = await create("d", { path, format: "raw", backingPaths: [] });
+    await expectIo(disk, `write -P 7 ${2 * BLOCK_BYTES} ${BLOCK_BYTES}`, "flush");
+    const sealed = await store.seal(disk, signal());
+    await store.lock(sealed);
+    const whole = await store.collapse(sealed, { id: "whole", directory, onto: undefined }, signal());
+    const told = await checksumOfDisk("raw", whole.path);
+    const content = await readFile(whole.path);
+    expect(content.readUInt8(2 * BLOCK_BYTES)).toBe(7);
+    const withoutHoles = join(directory, "content.raw");
+    await writeFile(withoutHoles, content);
+    expect(told).toBe(await checksumOfDisk("raw", withoutHoles));
+    for (const one of [whole, sealed]) await store.remove(one);
   });
 
   it(`leaves nothing over ${CYCLES} lives of a disk`, { timeout: CYCLES * CYCLE_MS }, async () => {

@@ -1,6 +1,6 @@
 /** Joins CoW files without the kernel: only what was written is read and copied. */
-import { open, stat, type FileHandle } from "node:fs/promises";
-import { failpoint, run } from "@wrenn/effects";
+import { open, type FileHandle } from "node:fs/promises";
+import { cloneFile, failpoint, remove, run } from "@wrenn/effects";
 import { CHUNK_BYTES, readChunk, readExceptions, writeStore } from "./exception-store.ts";
 
 const COPY_DEADLINE_MS = 1_800_000;
@@ -54,17 +54,37 @@ export async function copySparse(from: string, to: string, name: string, signal:
 /**
  * Writes the whole disk as a raw image: the base's blocks shared where the file system can, and what was
  * written over it.
+ *
+ * Shared blocks are written over in a file of their own, of which the image is a clone: around such blocks XFS sets
+ * others aside for minutes, and before Linux 6.9 `SEEK_DATA` takes what is shared there for holes ("xfs: fix
+ * SEEK_HOLE/DATA for regions with active COW extents"). A clone has none set aside.
  * @param stores CoW files, newest first, whose oldest is on `image`
  */
 export async function writeFlat(
   options: { stores: readonly string[]; image: string; target: string },
   signal: AbortSignal,
 ): Promise<void> {
-  await using chunks = await JoinedChunks.open(options.stores);
-  await copySparse(options.image, options.target, "collapse.disk.copy", signal);
-  const file = await open(options.target, "r+");
+  const { stores, image, target } = options;
+  await using chunks = await JoinedChunks.open(stores);
+  const written = `${target}.written`;
+  await remove(written, "collapse.disk.written");
   try {
-    const { size } = await stat(options.target);
+    if (await cloneFile(image, written, "collapse.disk.copy")) {
+      await writeChunks(chunks, written, signal);
+      await cloneFile(written, target, "collapse.disk.clone");
+    } else {
+      await copySparse(image, target, "collapse.disk.copy", signal);
+      await writeChunks(chunks, target, signal);
+    }
+  } finally {
+    await remove(written, "collapse.disk.written");
+  }
+}
+
+async function writeChunks(chunks: JoinedChunks, target: string, signal: AbortSignal): Promise<void> {
+  const file = await open(target, "r+");
+  try {
+    const { size } = await file.stat();
     const last = chunks.diskChunks.at(-1) ?? 0;
     if ((last + 1) * CHUNK_BYTES > size) await file.truncate((last + 1) * CHUNK_BYTES);
     const buffer = Buffer.alloc(CHUNK_BYTES);
