@@ -266,6 +266,20 @@ describe("webhooks", () => {
     expect(new Set(received.map(({ headers }) => headers["webhook-id"])).size).toBe(1);
   });
 
+  it("reach those who answer while another one hangs with more than all places hold", async () => {
+    const hanging = createServer().listen(0, "127.0.0.2");
+    let ended = 0;
+    hanging.on("request", (request) => void request.socket.once("close", () => (ended += 1)));
+    await once(hanging, "listening");
+    const { port } = hanging.address() as AddressInfo;
+    for (const to of [`http://127.0.0.2:${port}/`, url]) await api("POST", "webhooks", { url: to });
+    for (let count = 0; count < 12; count++) await create();
+    await vi.waitUntil(() => received.length >= 24, { timeout: PATIENCE_MS });
+    expect(ended).toBe(0);
+    hanging.closeAllConnections();
+    hanging.close();
+  });
+
   it("are given up in the end", async () => {
     const { body: hook } = await api("POST", "webhooks", {
       url: "http://127.0.0.2:1/",

@@ -12,6 +12,10 @@ import type { Delivery, WebhookStore } from "./webhook-store.ts";
 /** Waits between the attempts: the last one is about a day after the first. */
 export const RETRY_AFTER_SEC = [5, 30, 120, 600, 3_600, 10_800, 28_800, 43_200] as const;
 const PARALLEL = 16;
+/** A webhook to which so many are under way gets no more, so that one that hangs leaves the others their places. */
+const PARALLEL_TO_ONE = 4;
+/** Taken in one go, all of which may be for one webhook. */
+const TAKEN_AT_ONCE = 4;
 /** Time for one attempt, all in all. */
 export const ATTEMPT_TIMEOUT_MS = 15_000;
 /** Longer than an attempt, or it would be sent twice. */
@@ -30,6 +34,7 @@ export interface DelivererOptions {
 export class Deliverer {
   readonly #options: DelivererOptions;
   readonly #stop = new AbortController();
+  readonly #underWay = new Map<Delivery, Promise<void>>();
   #running: Promise<void> | undefined;
 
   constructor(options: DelivererOptions) {
@@ -46,25 +51,40 @@ export class Deliverer {
     await this.#running;
   }
 
-  /** Sends what is due now. @returns how many were tried. */
-  async deliverDue(): Promise<number> {
-    const due = await this.#options.webhooks.take(PARALLEL, LEASE_SEC);
-    await Promise.all(due.map((delivery) => this.#deliver(delivery)));
-    return due.length;
-  }
-
   async #run(): Promise<void> {
     const { log, notifications } = this.#options;
     const { signal } = this.#stop;
+    let changed: Promise<void> | undefined;
     while (!signal.aborted) {
-      const changed = notifications.next("*", AbortSignal.any([signal, AbortSignal.timeout(LOOK_INTERVAL_MS)]));
+      changed ??= notifications.next("*", AbortSignal.any([signal, AbortSignal.timeout(LOOK_INTERVAL_MS)])).then(() => {
+        changed = undefined;
+      });
       try {
-        if ((await this.deliverDue()) === PARALLEL) continue; // there may be more
+        if (await this.#sendDue()) continue; // there may be more
       } catch (error) {
         log.warn({ err: error }, "cannot look for webhooks that are due");
       }
-      await changed;
+      await Promise.race([changed, ...this.#underWay.values()]);
     }
+    await Promise.all(this.#underWay.values());
+  }
+
+  /** Begins to send what is due now. @returns whether there may be more that has a place. */
+  async #sendDue(): Promise<boolean> {
+    const places = Math.min(TAKEN_AT_ONCE, PARALLEL - this.#underWay.size);
+    if (places === 0) return false;
+    const due = await this.#options.webhooks.take(places, LEASE_SEC, this.#busyWebhooks());
+    for (const delivery of due) {
+      const sending = this.#deliver(delivery).finally(() => this.#underWay.delete(delivery));
+      this.#underWay.set(delivery, sending);
+    }
+    return due.length === places;
+  }
+
+  #busyWebhooks(): string[] {
+    const counts = new Map<string, number>();
+    for (const { webhook } of this.#underWay.keys()) counts.set(webhook.id, (counts.get(webhook.id) ?? 0) + 1);
+    return [...counts].filter(([, count]) => count >= PARALLEL_TO_ONE).map(([id]) => id);
   }
 
   async #deliver(delivery: Delivery): Promise<void> {

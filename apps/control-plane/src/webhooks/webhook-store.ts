@@ -114,13 +114,15 @@ export class WebhookStore {
   /**
    * Takes what is due, for `leaseSec`: another control plane leaves it alone for that long, and sends it
    * should this one die.
+   * @param except webhooks of which nothing is taken
    */
-  async take(limit: number, leaseSec: number): Promise<Delivery[]> {
+  async take(limit: number, leaseSec: number, except: readonly string[]): Promise<Delivery[]> {
     const taken = await sql<{ webhook_id: string; event_id: number; attempts: number }>`
       update webhook_deliveries set attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => ${leaseSec})
       where (webhook_id, event_id) in (
         select webhook_id, event_id from webhook_deliveries
         where delivered_at is null and failed_at is null and next_attempt_at <= now()
+          and webhook_id <> all (${except}::text[])
         order by next_attempt_at, event_id limit ${limit} for update skip locked)
       returning webhook_id, event_id, attempts`.execute(this.#database);
     if (taken.rows.length === 0) return [];

@@ -32,14 +32,17 @@ export async function findMapped(name: string): Promise<string | undefined> {
   return (await mappedDevices()).find((device) => device.name === name)?.kernelName;
 }
 
-export async function loopsOf(file: string): Promise<LoopDevice[]> {
-  const loops = await eachBlock("loop", async (kernelName) => ({
+export async function loopDevices(): Promise<LoopDevice[]> {
+  return await eachBlock("loop", async (kernelName) => ({
     kernelName,
     // "/path (deleted)" names a file that is no longer at that path.
     file: await attribute(kernelName, "loop/backing_file"),
     readOnly: (await attribute(kernelName, "ro")) === "1",
   }));
-  return loops.filter((loop) => loop.file === file);
+}
+
+export async function loopsOf(file: string): Promise<LoopDevice[]> {
+  return (await loopDevices()).filter((loop) => loop.file === file);
 }
 
 /** The file that a loop device holds, also one that was removed since; undefined for what is no loop device. */

@@ -9,7 +9,7 @@ import { run } from "@wrenn/effects";
 import { leakGate } from "../../../../../tests/leaks/gate.ts";
 import { checksumOfDisk } from "../../snapshot/checksum.ts";
 import type { Disk, DiskBase } from "../disk-store.ts";
-import { mappedDevices } from "./block-devices.ts";
+import { loopDevices, mappedDevices, type LoopDevice } from "./block-devices.ts";
 import { DeviceMapperStore } from "./device-mapper-store.ts";
 import { removeMapped } from "./dmsetup.ts";
 import { storeBytes } from "./exception-store.ts";
@@ -210,6 +210,30 @@ describe("DeviceMapperStore", () => {
       expect(await readdir(directory)).toEqual(["base.raw"]);
     }
   });
+
+  it(
+    "gives back what a killed agent attached and made no device of, its file gone or not",
+    { timeout: 120_000 },
+    async () => {
+      const program = join(import.meta.dirname, "testing/life-of-a-disk.ts");
+      for (const [pass, isGone] of [
+        [1, false], // the base
+        [2, true],
+      ] as const) {
+        const env = { PATH: process.env["PATH"] ?? "", WRENN_FAILPOINTS: `disk.device=kill@${pass}` };
+        const life = [process.execPath, program, directory, base.path, String(DISK_BYTES)] as const;
+        await expect(run(life, { env })).rejects.toThrow("SIGKILL");
+        const mine = async (): Promise<LoopDevice[]> =>
+          (await loopDevices()).filter(({ file }) => file.startsWith(`${directory}/`));
+        expect((await mine()).length).toBe(pass);
+        const disk = join(directory, "d.cow");
+        if (isGone) await rm(disk);
+        await store.sweep(directory, []);
+        expect(await mine()).toEqual([]);
+        await rm(disk, { force: true });
+      }
+    },
+  );
 });
 
 /** Writes and reads a disk as a VMM does; what is read must be what the commands say. */

@@ -8,7 +8,16 @@ import { join } from "node:path";
 import { cloneFile, failpoint, flush, remove, rename, statIfExists } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import { requireFormat, type Disk, type DiskBase, type DiskStore } from "../disk-store.ts";
-import { fileOfLoop, findMapped, loopsOf, mappedDevices, nodeOf, slavesOf } from "./block-devices.ts";
+import {
+  fileOfLoop,
+  findMapped,
+  holdersOf,
+  loopDevices,
+  loopsOf,
+  mappedDevices,
+  nodeOf,
+  slavesOf,
+} from "./block-devices.ts";
 import { attachLoop, createMapped, detachLoop, removeMapped, statusOf } from "./dmsetup.ts";
 import { readExceptions, SECTOR_BYTES, storeBytes } from "./exception-store.ts";
 import { copySparse, writeFlat, writeJoined } from "./flatten.ts";
@@ -16,6 +25,8 @@ import { baseBelow, closeAllUnused, closeUnused, openOrigin, snapshotTable } fro
 import { parseStatus, type SnapshotStatus } from "./status.ts";
 
 const DISK_PREFIX = "wrenn-disk-";
+/** What the kernel calls the files of this store, removed ones too. */
+const DISK_FILE = /\.(cow|raw)( \(deleted\))?$/;
 /** A VM's memory is given back before its descriptors are closed: that may take a while. */
 const CLEANUP_DEADLINE_MS = 60_000;
 
@@ -162,6 +173,11 @@ export class DeviceMapperStore implements DiskStore {
         await closeUnused(below, signal);
       }
       await closeAllUnused(signal);
+      // Attached by an agent that died before it made a device of it; the file may have gone since.
+      for (const { kernelName, file } of await loopDevices()) {
+        if (!file.startsWith(`${root}/`) || !DISK_FILE.test(file)) continue;
+        if ((await holdersOf(kernelName)).length === 0) await detachLoop(kernelName, signal);
+      }
     });
   }
 
