@@ -50,7 +50,7 @@ export async function openManager(options: OpenManagerOptions): Promise<SandboxM
     },
     log: options.log,
     inUse: () => [
-      ...manager.ids().map((id) => unit("sandboxes", id)),
+      ...[...manager.ids(), ...records.damaged].map((id) => unit("sandboxes", id)),
       ...builds.list().map(({ buildId }) => unit("templates", buildId)),
     ],
     held: () => leases.files(),

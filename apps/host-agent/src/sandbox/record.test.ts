@@ -31,4 +31,12 @@ describe("RecordStore.readAll()", () => {
       message: `Cannot read the record of sandbox ${ID}: ELOOP`,
     });
   });
+
+  it("tells of a damaged record of a sandbox that has layers: it is nobody's, and not to be removed", async () => {
+    await writeFile(join(state, "sandboxes", ID, "record.json"), "\0".repeat(512));
+    const store = new RecordStore(state);
+    expect([await store.readAll(), [...store.damaged]]).toEqual([[], []]);
+    await mkdir(join(state, "sandboxes", ID, "layers", "layer_1"), { recursive: true });
+    expect([await store.readAll(), [...store.damaged]]).toEqual([[], [ID]]);
+  });
 });

@@ -4,7 +4,7 @@
  */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { flush, remove, stageFile, statIfExists, writeFileAtomic, type StagedFile } from "@wrenn/effects";
+import { flush, ifExists, remove, stageFile, statIfExists, writeFileAtomic, type StagedFile } from "@wrenn/effects";
 import { WrennError } from "@wrenn/errors";
 import type { Disk } from "../disk/disk-store.ts";
 import type { VmRecord } from "../vmm/vmm.ts";
@@ -85,6 +85,8 @@ export interface SandboxPaths {
 /** Keeps the records of a host. */
 export class RecordStore {
   readonly directory: string;
+  /** Sandboxes with layers whose record is no JSON, found by `readAll`: nobody knows them, and nobody removes them. */
+  readonly damaged = new Set<string>();
 
   constructor(stateDirectory: string) {
     this.directory = join(stateDirectory, "sandboxes");
@@ -126,6 +128,7 @@ export class RecordStore {
       } catch (error) {
         // what a crash left of a create or destroy; what only cannot be read now is not to be taken for that, and removed
         const { code } = error as NodeJS.ErrnoException;
+        if (error instanceof SyntaxError && (await this.#hasLayers(id))) this.damaged.add(id);
         if (code === "ENOENT" || code === "ENOTDIR" || error instanceof SyntaxError) continue;
         throw new WrennError("internal", `Cannot read the record of sandbox ${id}: ${code ?? String(error)}`, {
           cause: error,
@@ -134,6 +137,10 @@ export class RecordStore {
       }
     }
     return records;
+  }
+
+  async #hasLayers(id: string): Promise<boolean> {
+    return ((await ifExists(readdir(this.paths(id).layers))) ?? []).length > 0;
   }
 
   /** Removes the record of a sandbox: what it has left is nobody's from now on. */

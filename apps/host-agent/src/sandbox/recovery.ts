@@ -20,6 +20,8 @@ export async function recover(registry: Registry): Promise<void> {
   const { records, network, golden, retention, disks, stateDirectory, log } = registry.options;
   const found = await records.readAll();
   for (const record of found) registry.add(record);
+  for (const id of records.damaged)
+    log.error({ operation: "recover", id, msg: `the record is damaged; ${records.paths(id).root} is kept as it is` });
   await Promise.all(
     found.map(({ id }) =>
       registry.locked(id, async () => {
