@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { run } from "@wrenn/effects";
 import { LogFile } from "./log-file.ts";
 import { follow, readLast } from "./log-reader.ts";
 
@@ -47,6 +48,21 @@ describe("LogFile", () => {
     await file.append(record(1));
     await file.close();
     expect(await readdir(directory)).toEqual([]);
+  });
+
+  it("holds a bounded number of records while the disk hangs, and says how many it left out", async () => {
+    const path = join(directory, "host-agent.log");
+    await run(["mkfifo", path]); // opened by nobody else: a write waits
+    const file = new LogFile(directory, "host-agent");
+    const written = [];
+    for (let number = 0; number < 25_000; number++) written.push(file.append(record(number)));
+    const read = readFile(path, "utf8");
+    await Promise.all(written);
+    await file.close();
+    const lines = (await read).trim().split("\n");
+    expect(lines.length).toBeLessThan(12_000);
+    const leftOut = lines.flatMap((line) => /"msg":"(\d+) records were left out/.exec(line)?.[1] ?? []);
+    expect(leftOut.reduce((sum, count) => sum + Number(count), 0) + lines.length - leftOut.length).toBe(25_000);
   });
 });
 

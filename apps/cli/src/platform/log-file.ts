@@ -9,6 +9,8 @@ import type { LogRecord } from "./log-record.ts";
 
 const MAX_BYTES = 8 * 1024 * 1024;
 const KEPT_FILES = 3;
+/** Records that wait for a disk which hangs; those beyond are left out, and counted. */
+const MAX_WAITING = 10_000;
 
 export class LogFile {
   readonly path: string;
@@ -16,6 +18,7 @@ export class LogFile {
   #handle: FileHandle | undefined;
   #size = 0;
   #waiting: string[] = [];
+  #leftOut = 0;
   #writing: Promise<void> | undefined;
 
   constructor(directory: string, name: string, maxBytes = MAX_BYTES) {
@@ -25,7 +28,8 @@ export class LogFile {
 
   /** Appends; resolves when it is written or given up. Writes keep their order; what waits is written at once. */
   append(record: LogRecord): Promise<void> {
-    this.#waiting.push(`${JSON.stringify(record)}\n`);
+    if (this.#waiting.length >= MAX_WAITING) this.#leftOut++;
+    else this.#waiting.push(lineOf(record));
     this.#writing ??= this.#writeWaiting().finally(() => (this.#writing = undefined));
     return this.#writing;
   }
@@ -44,6 +48,11 @@ export class LogFile {
   async #writeBatch(): Promise<void> {
     const lines = this.#waiting;
     this.#waiting = [];
+    if (this.#leftOut > 0) {
+      const msg = `${this.#leftOut} records were left out: the log could not be written as fast as they came`;
+      lines.push(lineOf({ level: 40, time: Date.now(), msg }));
+      this.#leftOut = 0;
+    }
     if (this.#handle === undefined) {
       this.#handle = await open(this.path, "a", 0o600);
       this.#size = (await this.#handle.stat()).size;
@@ -70,3 +79,5 @@ export class LogFile {
     this.#size = 0;
   }
 }
+
+const lineOf = (record: LogRecord): string => `${JSON.stringify(record)}\n`;
