@@ -119,8 +119,8 @@ export async function commitCapture(
   return await commitLayer({ temporary, parent: layers, buildId, shape, compatibility, memory, disk });
 }
 
-/** After a crash: a layer whose commit was reached is the last one, though the record does not say so yet. */
-export async function settlePendingLayer(registry: Registry, { record }: Entry): Promise<void> {
+/** A layer whose commit was reached is the last one, after a crash too, though the record does not say so yet. */
+export async function settlePendingLayer(registry: Registry, { record, guest }: Entry): Promise<void> {
   const { pendingLayer } = record;
   if (pendingLayer === undefined) return;
   const { layers } = registry.options.records.paths(record.id);
@@ -128,6 +128,7 @@ export async function settlePendingLayer(registry: Registry, { record }: Entry):
   if (committed !== undefined) {
     record.layer = pendingLayer;
     await registry.options.disks.lock(committed.meta.disk);
+    await guest?.vm.captureCommitted();
   }
   record.pendingLayer = undefined;
 }

@@ -77,6 +77,7 @@ export function describeVmmContract(
     async function capture(
       vm: VirtualMachine,
       parent: GuestMemory,
+      { isCommitted = true } = {},
     ): Promise<{ from: Pick<RestoreSpec, "statePath" | "memory">; layer: NonNullable<Capture["layer"]> }> {
       const buildId = `layer${sequence++}`;
       const [statePath, memoryPath, headerPath] = ["state", "memory", "header"].map((kind) =>
@@ -84,6 +85,7 @@ export function describeVmmContract(
       ) as [string, string, string];
       const { layer } = await vm.capture({ buildId, statePath, memoryPath, headerPath, parent }, signal());
       if (layer === undefined) throw new Error("no layer was made");
+      if (isCommitted) await vm.captureCommitted();
       const builds = { ...parent.layers.builds, [buildId]: memoryPath };
       return { from: { statePath, memory: { image: parent.image, layers: { header: headerPath, builds } } }, layer };
     }
@@ -253,6 +255,27 @@ export function describeVmmContract(
       await vm.stop();
       const clone = await restore(third.from);
       await capture(clone, third.from.memory);
+      expectMemory(await memoryOf(clone, image()), truth);
+    });
+
+    it("has all that changed in the next capture when one did not become a layer, after it was adopted too", async () => {
+      const vm = await restore();
+      await vm.resume(signal());
+      await setTimeout(runMs);
+      await vm.pause(signal());
+      await capture(vm, base(), { isCommitted: false });
+      await vm.resume(signal());
+      vm.detach();
+      const adopted = (await vmm.adopt(vm.record, signal())) as VirtualMachine;
+      live.splice(live.indexOf(vm), 1, adopted);
+      await adopted.pause(signal());
+      const second = await capture(adopted, base());
+      expect(second.layer.generation).toBe(1);
+      expectNothing((await capture(adopted, second.from.memory)).layer); // and only differences from here on
+      const truth = await memoryOf(adopted, image());
+      await adopted.stop();
+      const clone = await restore(second.from);
+      expectNothing((await capture(clone, second.from.memory)).layer);
       expectMemory(await memoryOf(clone, image()), truth);
     });
 

@@ -145,6 +145,11 @@ export interface VirtualMachine {
    * may be resumed.
    */
   capture(target: CaptureTarget, signal: AbortSignal): Promise<Capture>;
+  /**
+   * Tells that what was captured last has become a layer. Until it is told it counts as lost, and the next capture
+   * holds what was in it too. Never fails: untold, that one is only larger.
+   */
+  captureCommitted(): Promise<void>;
   /** What the pages were that it got until now; undefined unless the pager serves its memory. */
   servedPages(signal: AbortSignal): Promise<ServedPages | undefined>;
   /**

@@ -42,18 +42,25 @@ export class FirecrackerMachine implements VirtualMachine {
   }
 
   /**
-   * Firecracker writes into its own directory. The dirty log starts anew with each snapshot that it made, so
-   * pages that did not become a layer stay in the file: the next snapshot is merged into it.
+   * Firecracker writes into its own directory. Its log of dirty pages starts anew with each snapshot, whatever becomes
+   * of that: after one that did not become a layer, for a reason or by the agent's death, all of the memory is written.
    */
   async capture(target: CaptureTarget, signal: AbortSignal): Promise<Capture> {
     const { directory, origin, memoryPath: image } = this.record;
     const statePath = join(directory, "state");
     const pagesPath = join(directory, "pages");
     await remove(statePath, "capture.scratch");
+    await remove(pagesPath, "capture.scratch");
+    const isLogWhole = (await statIfExists(this.#uncommittedPath)) === undefined;
     try {
+      await writeFileAtomic(this.#uncommittedPath, "", { name: "capture.uncommitted", durable: false });
       await this.#api.createSnapshot(
-        // Of a VM that was booted, what was never touched is zeros: its first difference is all of its memory.
-        { snapshot_path: statePath, mem_file_path: origin === "booted" ? image : pagesPath, snapshot_type: "Diff" },
+        {
+          snapshot_path: statePath,
+          mem_file_path: origin === "booted" ? image : pagesPath,
+          // Of a VM that was booted, what was never touched is zeros: its first difference is all of its memory.
+          snapshot_type: origin === "booted" || isLogWhole ? "Diff" : "Full",
+        },
         signal,
       );
       const state = await readFile(statePath);
@@ -62,26 +69,28 @@ export class FirecrackerMachine implements VirtualMachine {
       return { stateBytes: state.length, layer };
     } finally {
       await remove(statePath, "capture.scratch");
+      await remove(pagesPath, "capture.scratch");
     }
+  }
+
+  async captureCommitted(): Promise<void> {
+    await remove(this.#uncommittedPath, "capture.committed").catch(() => undefined);
+  }
+
+  /** A file that is there while the last snapshot has not become a layer. It ends with the VM's directory, as the VM does. */
+  get #uncommittedPath(): string {
+    return join(this.record.directory, "uncommitted");
   }
 
   async #seal(pagesPath: string, target: CaptureTarget, signal: AbortSignal): Promise<Capture["layer"]> {
     const { buildId, memoryPath, headerPath, parent } = target;
     if (parent === undefined) throw new WrennError("internal", `Cannot capture ${this.record.name}: it has no parent`);
-    const owner = await statIfExists(pagesPath);
     await rename(pagesPath, memoryPath, "capture.memory");
-    try {
-      // The VMM's user has no business in a layer.
-      await chown(memoryPath, 0, 0);
-      await chmod(memoryPath, 0o444);
-      const layer = { buildId, memory: memoryPath, header: headerPath };
-      return await this.#pager.seal(layer, { parent: parent.layers.header }, signal);
-    } catch (error) {
-      await chmod(memoryPath, 0o600);
-      await chown(memoryPath, owner?.uid ?? 0, owner?.gid ?? 0);
-      await rename(memoryPath, pagesPath, "capture.memory");
-      throw error;
-    }
+    // The VMM's user has no business in a layer.
+    await chown(memoryPath, 0, 0);
+    await chmod(memoryPath, 0o444);
+    const layer = { buildId, memory: memoryPath, header: headerPath };
+    return await this.#pager.seal(layer, { parent: parent.layers.header }, signal);
   }
 
   async servedPages(signal: AbortSignal): Promise<ServedPages | undefined> {
