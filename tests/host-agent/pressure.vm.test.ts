@@ -1,9 +1,9 @@
 /** A host that is short of something, and guests that take all they can: refusals, pauses, and quiet neighbours. */
 import { execFileSync } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { patient } from "../config.ts";
+import { DISK_STORE, patient } from "../config.ts";
 import { leakGate } from "../leaks/gate.ts";
 import { AgentHost, SandboxState } from "./agent-process.ts";
 
@@ -39,17 +39,39 @@ describe("a start without room", () => {
   });
 });
 
+/**
+ * Mounts a file system with 2,600 MiB of room, and unmounts it behind the test. Not a tmpfs for device-mapper, whose loop
+ * devices want direct I/O.
+ * @returns what makes room for more
+ */
+async function mountSmall(directory: string): Promise<() => Promise<void>> {
+  const image = `${directory}.img`;
+  cleanups.push(async () => {
+    await vi.waitFor(() => execFileSync("umount", [directory], { stdio: "pipe" }), {
+      timeout: patient(5_000),
+      interval: 100,
+    });
+    await rm(directory, { recursive: true });
+    await rm(image, { force: true });
+  });
+  if (DISK_STORE === "qcow2") {
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=2600m,mode=711", "tmpfs", directory]);
+    return async () => void execFileSync("mount", ["-o", "remount,size=8g", directory]);
+  }
+  execFileSync("truncate", ["-s", "8g", image]);
+  execFileSync("mkfs.xfs", ["-q", "-m", "reflink=1", image]);
+  execFileSync("mount", ["-o", "loop", image, directory]);
+  await chmod(directory, 0o711);
+  const filler = join(directory, "filler");
+  const { bavail, bsize } = await statfs(directory);
+  execFileSync("fallocate", ["-l", String(bavail * bsize - 2_600 * 1024 * 1024), filler]);
+  return async () => await rm(filler);
+}
+
 describe("low disk", () => {
   it("pauses who writes before the file system is full; neighbours go on, and it resumes when there is room", async () => {
     const directory = await mkdtemp("/tmp/wrenn-small-");
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=2600m,mode=711", "tmpfs", directory]);
-    cleanups.push(async () => {
-      await vi.waitFor(() => execFileSync("umount", [directory], { stdio: "pipe" }), {
-        timeout: patient(5_000),
-        interval: 100,
-      });
-      await rm(directory, { recursive: true });
-    });
+    const makeRoom = await mountSmall(directory);
     const state = join(directory, "state");
     await mkdir(state);
     host = await AgentHost.make(state);
@@ -70,7 +92,7 @@ describe("low disk", () => {
     await expect(host.client.resumeSandbox({ id: writer.id, incarnation: 2n })).rejects.toMatchObject({
       code: "capacity",
     });
-    execFileSync("mount", ["-o", "remount,size=8g", directory]);
+    await makeRoom();
     await host.client.resumeSandbox({ id: writer.id, incarnation: 2n });
     expect(await host.shell({ id: writer.id, incarnation: 2n }, "cat /root/file")).toBe("before");
   });

@@ -4,8 +4,8 @@ import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { run } from "@wrenn/effects";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { findProgram, run } from "@wrenn/effects";
 import { leakGate } from "../../../../../tests/leaks/gate.ts";
 import { checksumOfDisk } from "../../snapshot/checksum.ts";
 import type { Disk, DiskBase } from "../disk-store.ts";
@@ -209,6 +209,36 @@ describe("DeviceMapperStore", () => {
       expect({ step, devices: await mappedDevices() }).toEqual({ step, devices: [] });
       expect(await readdir(directory)).toEqual(["base.raw"]);
     }
+  });
+
+  it.each([
+    ["losetup", "--find"],
+    ["dmsetup", "create"],
+  ])("gives everything back when %s has made a device and is stopped before it ends", async (tool, what) => {
+    const { PATH = "" } = process.env;
+    const slow = join(directory, "slow");
+    await mkdir(slow);
+    const real = await findProgram(tool, PATH);
+    const script = `#!/bin/sh\n${real} "$@" || exit\n[ "$1" != ${what} ] || exec sleep 60 >/dev/null 2>&1\n`;
+    await writeFile(join(slow, tool), script, { mode: 0o755 });
+    const mine = async (): Promise<string[]> => [
+      ...(await loopDevices()).flatMap(({ file }) => (file.startsWith(`${directory}/`) ? file : [])),
+      ...(await mappedDevices()).map(({ name }) => name),
+    ];
+    const controller = new AbortController();
+    const options = { id: "d", directory, base, sizeBytes: DISK_BYTES, uid: 65534 };
+    process.env["PATH"] = `${slow}:${PATH}`;
+    try {
+      const making = store.create(options, controller.signal);
+      making.catch(() => undefined);
+      await vi.waitUntil(async () => (await mine()).length === (tool === "losetup" ? 1 : 2), 60_000);
+      controller.abort();
+      await expect(making).rejects.toMatchObject({ code: "canceled" });
+    } finally {
+      process.env["PATH"] = PATH;
+    }
+    expect(await mine()).toEqual([]);
+    expect(await readdir(directory)).toEqual(["base.raw", "slow"]);
   });
 
   it(

@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { realpath, stat } from "node:fs/promises";
 import type { DiskBase } from "../disk-store.ts";
-import { findMapped, holdersOf, loopsOf, mappedDevices, nodeOf, slavesOf } from "./block-devices.ts";
+import { fileOfLoop, findMapped, holdersOf, loopsOf, mappedDevices, nodeOf, slavesOf } from "./block-devices.ts";
 import { attachLoop, createMapped, detachLoop, removeMapped } from "./dmsetup.ts";
 import { CHUNK_SECTORS, SECTOR_BYTES } from "./exception-store.ts";
 
@@ -30,9 +30,17 @@ export async function openOrigin(base: DiskBase, sectors: number, signal: AbortS
     const table = cow === undefined ? await imageTable(base.path, below, sectors) : snapshotTable(below, cow, sectors);
     return await createMapped(name, table, { readOnly: true, signal });
   } catch (error) {
-    await closeUnused(used, AbortSignal.timeout(ROLLBACK_DEADLINE_MS));
+    await rollBack(name, base.path, used, AbortSignal.timeout(ROLLBACK_DEADLINE_MS));
     throw error;
   }
+}
+
+/** A tool that is stopped may have made its device already. */
+async function rollBack(name: string, file: string, used: readonly string[], signal: AbortSignal): Promise<void> {
+  const made = await findMapped(name);
+  if (made !== undefined) await closeUnused([made], signal);
+  const loops = (await loopsOf(await realpath(file))).filter(({ readOnly }) => readOnly);
+  await closeUnused([...new Set([...used, ...loops.map(({ kernelName }) => kernelName)])], signal);
 }
 
 /** Removes those of the devices on which nothing is built, and likewise what they were built on. */
@@ -40,6 +48,7 @@ export async function closeUnused(kernelNames: readonly string[], signal: AbortS
   for (const kernelName of kernelNames) {
     if ((await holdersOf(kernelName)).length > 0) continue;
     if (kernelName.startsWith("loop")) {
+      if ((await fileOfLoop(kernelName)) === undefined) continue; // it is free already
       await detachLoop(kernelName, signal);
       continue;
     }
