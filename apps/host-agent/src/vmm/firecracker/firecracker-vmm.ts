@@ -183,8 +183,8 @@ export class FirecrackerVmm implements Vmm {
   ): Promise<VirtualMachine> {
     const { directory, supervisionDirectory, diskPath } = placement;
     const socketPath = apiSocketPath(directory);
-    await remove(socketPath, "start.socket");
-    await remove(join(directory, DISK_LINK), "start.disk");
+    await remove(socketPath, "vm.socket");
+    await remove(join(directory, DISK_LINK), "vm.disk");
     await symlink(diskPath, join(directory, DISK_LINK));
     const listening = appears(socketPath, signal);
     listening.catch(() => undefined);
