@@ -1,6 +1,7 @@
 //! Whether a file system reports holes exactly. A page that was not written must be a hole, and one
 //! that was written must be data, zeros included: on this rests which pages a layer inherits. A tmpfs
-//! with huge pages, for one, reports whole huge pages as data.
+//! with huge pages, for one, reports whole huge pages as data. The same of a clone of a file that was written over while it
+//! shared its blocks, which is what a whole memory is (`layer::rewrite::flatten`).
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Mutex;
 
-use rustix::fs::fstat;
+use rustix::fs::{fstat, ioctl_ficlone};
 
 use super::extents::data_extents;
 use super::new_file::unnamed_file;
@@ -58,13 +59,13 @@ impl HoleChecks {
     }
 }
 
-/// The question without memory: writes single pages, some of them zeros, into a file that has no
+/// The question without memory: writes single pages, some of them zeros, into files that have no
 /// name any more, and compares.
 pub fn reports_holes_exactly(directory: impl AsFd) -> io::Result<bool> {
-    let file = unnamed_file(directory)?;
+    let file = unnamed_file(&directory)?;
     file.set_len(TEST_BYTES)?;
     let pages: Vec<u64> = (0..TEST_BYTES / BLOCK_BYTES)
-        .filter(|page| page % 97 == 1 || page % 512 == 511)
+        .filter(|page| page % 97 == 1 || page % 512 == 511 || page % 1024 == 4)
         .collect();
     for (count, page) in pages.iter().enumerate() {
         let content = if count % 3 == 0 {
@@ -74,19 +75,33 @@ pub fn reports_holes_exactly(directory: impl AsFd) -> io::Result<bool> {
         };
         file.write_all_at(content, page * BLOCK_BYTES)?;
     }
-    let exact = |file: &File| -> io::Result<bool> {
-        let mut found = Vec::new();
-        for extent in data_extents(file, 0, TEST_BYTES) {
-            let extent = extent?;
-            found.extend(extent.start / BLOCK_BYTES..extent.end / BLOCK_BYTES);
-        }
-        Ok(found == pages)
-    };
     // What is only in the page cache is reported by other code than what has its blocks.
-    Ok(exact(&file)? && {
-        file.sync_all()?;
-        exact(&file)?
-    })
+    if !has_exactly(&file, &pages)? {
+        return Ok(false);
+    }
+    file.sync_all()?;
+    Ok(has_exactly(&file, &pages)? && clone_is_exact(directory, &file, &pages)?)
+}
+
+fn clone_is_exact(directory: impl AsFd, file: &File, pages: &[u64]) -> io::Result<bool> {
+    let (written, clone) = (unnamed_file(&directory)?, unnamed_file(&directory)?);
+    if ioctl_ficlone(&written, file).is_err() {
+        return Ok(true); // there are no clones here
+    }
+    for page in pages.iter().step_by(2) {
+        written.write_all_at(&[0x5a; PAGE_BYTES], page * BLOCK_BYTES)?;
+    }
+    ioctl_ficlone(&clone, &written)?;
+    has_exactly(&clone, pages)
+}
+
+fn has_exactly(file: &File, pages: &[u64]) -> io::Result<bool> {
+    let mut found = Vec::new();
+    for extent in data_extents(file, 0, TEST_BYTES) {
+        let extent = extent?;
+        found.extend(extent.start / BLOCK_BYTES..extent.end / BLOCK_BYTES);
+    }
+    Ok(found == pages)
 }
 
 #[cfg(test)]
