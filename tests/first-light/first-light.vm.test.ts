@@ -167,7 +167,7 @@ describe("a sandbox", () => {
     const id = await create({ vcpus: 2, memory_mb: 768 });
     await shell(
       id,
-      "setsid nohup bash -c 'n=0; while true; do n=$((n+1)); echo $n > /dev/shm/n; sleep 0.1; done' >/dev/null 2>&1 & echo kept > /root/file",
+      "setsid nohup bash -c 'n=0; while true; do n=$((n+1)); echo $n >> /dev/shm/n; sleep 0.1; done' >/dev/null 2>&1 & echo kept > /root/file",
     );
     await setTimeout(1000);
     expect(await platform.request("POST", `/v1/sandboxes/${id}/pause`)).toMatchObject({
@@ -183,10 +183,10 @@ describe("a sandbox", () => {
       status: 200,
       body: { status: "running", vcpus: 2, memory_mb: 768 },
     });
-    const before = Number(await shell(id, "cat /dev/shm/n"));
+    const before = Number(await shell(id, "tail -n 1 /dev/shm/n"));
     expect(Math.abs(Number(await shell(id, "date +%s%3N")) - Date.now())).toBeLessThan(5_000);
     await setTimeout(1000);
-    expect(Number(await shell(id, "cat /dev/shm/n"))).toBeGreaterThan(before);
+    expect(Number(await shell(id, "tail -n 1 /dev/shm/n"))).toBeGreaterThan(before);
     expect(await shell(id, "cat /root/file; nproc")).toBe("kept\n2");
     expect(Number(await shell(id, "awk '/MemTotal/ {print int($2/1024)}' /proc/meminfo"))).toBeGreaterThan(650);
     await destroy(id);

@@ -31,7 +31,7 @@ beforeAll(async () => {
   source = await host.create();
   await host.shell(
     source,
-    "n=0; (while true; do n=$((n+1)); echo $n > /dev/shm/count; sleep 0.1; done) >/dev/null 2>&1 & echo kept > /root/file; sync",
+    "n=0; (while true; do n=$((n+1)); echo $n >> /dev/shm/count; sleep 0.1; done) >/dev/null 2>&1 & echo kept > /root/file; sync",
   );
 });
 afterAll(async () => {
@@ -68,7 +68,10 @@ async function expectOnlyTheSource(): Promise<void> {
   expect(await readdir(join(host.directory, "sandboxes"))).toEqual([source.id]);
   expect(await readdir(join(host.directory, "templates"))).toEqual([]);
   expect(
-    await host.shell(source, "a=$(cat /dev/shm/count); sleep 1; [ $(cat /dev/shm/count) -gt $a ] && cat /root/file"),
+    await host.shell(
+      source,
+      "a=$(tail -n 1 /dev/shm/count); sleep 1; [ $(tail -n 1 /dev/shm/count) -gt $a ] && cat /root/file",
+    ),
   ).toBe("kept");
 }
 

@@ -32,7 +32,7 @@ describe("an agent that is killed", () => {
     const [kept, dying, lost] = await Promise.all([host.create(), host.create(), host.create()]);
     await host.shell(
       kept,
-      "setsid bash -c 'n=0; while :; do echo $((n++)) > /dev/shm/n; sleep 0.1; done' >/dev/null 2>&1 &",
+      "setsid bash -c 'n=0; while :; do echo $((n++)) >> /dev/shm/n; sleep 0.1; done' >/dev/null 2>&1 &",
     );
     const follow = host.shell(kept, "sleep 600").then(
       () => "ended",
@@ -45,9 +45,9 @@ describe("an agent that is killed", () => {
     const shim = (await host.processesOf(lost.id)).shim;
     await host.start();
     for (const { id } of [kept, dying, lost]) expect((await host.get(id))?.state).toBe(SandboxState.RUNNING);
-    const before = Number(await host.shell(kept, "cat /dev/shm/n"));
+    const before = Number(await host.shell(kept, "tail -n 1 /dev/shm/n"));
     await setTimeout(1000);
-    expect(Number(await host.shell(kept, "cat /dev/shm/n"))).toBeGreaterThan(before);
+    expect(Number(await host.shell(kept, "tail -n 1 /dev/shm/n"))).toBeGreaterThan(before);
     expect(await host.shell(kept, "pgrep -fc '^sleep 600'")).toBe("1"); // what was followed goes on as well
 
     const startedAt = Date.now();

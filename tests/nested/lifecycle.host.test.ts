@@ -87,13 +87,13 @@ describe.each(ALL)("$name", ({ name, env, lacks }) => {
       expect(await shell(id, "nproc; hostname")).toBe(`1\n${id}`);
       await expectMetadata(id);
       await platform.file(id, "/root/content", CONTENT);
-      await shell(id, "(n=0; while :; do echo $n >/dev/shm/count; n=$((n+1)); sleep 1; done) >/dev/null 2>&1 &");
+      await shell(id, "(n=0; while :; do echo $n >> /dev/shm/count; n=$((n+1)); sleep 1; done) >/dev/null 2>&1 &");
       await shell(id, "echo before >/root/when; sync");
 
       expect((await pauseAndResume(id))["replayed"] ?? 0).toBe(0); // nobody knows yet what it asks for
-      const count = Number(await shell(id, "cat /dev/shm/count"));
+      const count = Number(await shell(id, "tail -n 1 /dev/shm/count"));
       expect((await platform.file(id, "/root/content")).equals(CONTENT)).toBe(true);
-      expect(Number(await shell(id, "sleep 3; cat /dev/shm/count"))).toBeGreaterThan(count);
+      expect(Number(await shell(id, "sleep 3; tail -n 1 /dev/shm/count"))).toBeGreaterThan(count);
 
       const [{ id: child }] = await call("POST", `/v1/sandboxes/${id}/fork`, { count: 1 });
       expectReplayed(await pagesOfLast("fork", child));

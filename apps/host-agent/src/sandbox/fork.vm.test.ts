@@ -48,12 +48,12 @@ const destroyAll = async (...all: SandboxView[]): Promise<void> => {
 };
 const newBuild = (): string => `bld_${crypto.randomUUID().replaceAll("-", "").slice(0, 20)}`;
 
-/** Counts in memory and keeps a secret there; also writes what it drew from the kernel when asked. */
+/** Counts in memory, a line each, for a file that is written anew is empty for a moment; also writes what it drew from the kernel when asked. */
 async function startCounter(sandbox: SandboxView): Promise<void> {
-  const counter = "n=0; while true; do n=$((n+1)); echo $n > /dev/shm/count; sleep 0.05; done";
+  const counter = "n=0; while true; do n=$((n+1)); echo $n >> /dev/shm/count; sleep 0.05; done";
   await shell(sandbox, `setsid nohup bash -c '${counter}' >/dev/null 2>&1 & sleep 0.3; echo started`);
 }
-const count = async (sandbox: SandboxView): Promise<number> => Number(await shell(sandbox, "cat /dev/shm/count"));
+const count = async (sandbox: SandboxView): Promise<number> => Number(await shell(sandbox, "tail -n 1 /dev/shm/count"));
 
 async function expectCounting(sandbox: SandboxView, from: number): Promise<void> {
   const before = await count(sandbox);

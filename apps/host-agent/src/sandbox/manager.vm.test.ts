@@ -77,7 +77,7 @@ describe("SandboxManager", () => {
     const { sandbox } = await host.manager.create(
       host.request({ resources: { ...host.request().resources, vcpus: 2, memoryMib: 768 } }),
     );
-    const counter = "n=0; while true; do n=$((n+1)); echo $n > /dev/shm/count; sleep 0.1; done";
+    const counter = "n=0; while true; do n=$((n+1)); echo $n >> /dev/shm/count; sleep 0.1; done";
     await shell(sandbox, `setsid nohup bash -c '${counter}' >/dev/null 2>&1 & echo started`);
     let current = sandbox;
     for (const round of [1, 2]) {
@@ -85,7 +85,7 @@ describe("SandboxManager", () => {
         current,
         `echo round-${round} >> /root/rounds; head -c 3000000 /dev/urandom > /dev/shm/data; sha256sum /dev/shm/data > /root/sum; dd if=/dev/zero of=/dev/shm/zeros bs=1M count=4 2>/dev/null`,
       );
-      const before = Number(await shell(current, "cat /dev/shm/count"));
+      const before = Number(await shell(current, "tail -n 1 /dev/shm/count"));
       const paused = await host.manager.pause(current.id, current.incarnation);
       expect(paused.sandbox.state).toBe("paused");
       expect(paused.stages.map(({ name }) => name)).toEqual(["pre-flush", "freeze", "capture", "seal", "publish"]);
@@ -94,10 +94,10 @@ describe("SandboxManager", () => {
       current = resumed.sandbox;
       expect(current).toMatchObject({ state: "running", incarnation: round + 1 });
       expect(Math.abs(Number(await shell(current, "date +%s%3N")) - Date.now())).toBeLessThan(patient(5_000));
-      const after = Number(await shell(current, "cat /dev/shm/count"));
+      const after = Number(await shell(current, "tail -n 1 /dev/shm/count"));
       expect(after).toBeGreaterThanOrEqual(before);
       await setTimeout(1000);
-      expect(Number(await shell(current, "cat /dev/shm/count"))).toBeGreaterThan(after);
+      expect(Number(await shell(current, "tail -n 1 /dev/shm/count"))).toBeGreaterThan(after);
       expect(
         await shell(current, "sha256sum -c /root/sum && cmp -n 4194304 /dev/shm/zeros /dev/zero && cat /root/rounds"),
       ).toContain(`round-${round}`);
