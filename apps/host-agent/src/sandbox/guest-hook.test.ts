@@ -1,5 +1,7 @@
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
+import { text } from "node:stream/consumers";
+import { setTimeout } from "node:timers/promises";
 import { afterEach, expect, it } from "vitest";
 import { GUEST_AGENT_PORT } from "../envd/connect-to-guest.ts";
 import { GuestAgent } from "../envd/guest-agent.ts";
@@ -53,4 +55,18 @@ it("gives a guest up that never comes to answering", async () => {
     code: "sandbox_unreachable",
   });
   expect(asked).toBe(3);
+});
+
+it("tells a guest the time again that took long to take it", async () => {
+  const times: number[] = [];
+  const guest = await guestThat((request, response) => {
+    void text(request).then(async (body) => {
+      times.push(Date.parse((JSON.parse(body) as { timestamp: string }).timestamp));
+      await setTimeout(times.length === 1 ? 1_200 : 0);
+      response.writeHead(204).end();
+    });
+  });
+  await runGuestHook(guest, record, undefined, AbortSignal.timeout(30_000));
+  expect(times).toHaveLength(2);
+  expect((times[1] as number) - (times[0] as number)).toBeGreaterThan(1_000);
 });
