@@ -34,6 +34,8 @@ const TOUCHES: u64 = 4000;
 /// Touches are so far apart that no two are neighbours.
 const STEP: u64 = 13;
 const ROUNDS: usize = 3;
+/// Threads of a VMM that fault at the same time.
+const CROWD: u64 = 16;
 
 fn main() {
     if std::env::var_os("WRENN_TEST_VMM").is_some() {
@@ -45,6 +47,7 @@ fn main() {
     // The upper half is a hole.
     let layers = place.base(&pager, pages, |page| page < pages / 2);
     faults(&place, &pager, &layers);
+    crowd(&place, &pager, &layers);
     replay(&place, &pager, &layers);
     seal(&place, &pager);
     diff(&place, &pager, &layers);
@@ -109,8 +112,43 @@ fn faults(place: &Place, pager: &Pager, layers: &Value) {
     show("fault p50", "us", ours[0], null[0]);
     show("fault p99", "us", ours[1], null[1]);
     show("CPU per fault", "us", cpu / 1e3, null_cpu / 1e3);
-    show("CPU per fault (raw)", "us", cpu / 1e3, raw_copy_us(place));
+    let raw = raw_copy_us(place);
+    show("CPU per fault (raw)", "us", cpu / 1e3, raw);
+    show("null CPU (raw)", "us", null_cpu / 1e3, raw);
     show("hole p50", "us", hole, plain);
+}
+
+/// The pager's own time for a fault when many come at once, as those of a guest that has just been resumed.
+fn crowd(place: &Place, pager: &Pager, layers: &Value) {
+    let (mut cpu, mut null_cpu) = (f64::INFINITY, f64::INFINITY);
+    for round in 0..ROUNDS {
+        let mut other = NullHandler::start(place, round);
+        null_cpu = null_cpu.min(crowd_ns(&mut other.vmm, std::process::id()));
+        let id = format!("c{round}");
+        pager.listen(place, &id, layers, None);
+        let mut vmm = Vmm::served(place, pager, &id, MEMORY / PAGE as u64, EVENT_REMOVE);
+        warm(place);
+        cpu = cpu.min(crowd_ns(&mut vmm, pager.pid()));
+    }
+    let raw = raw_copy_us(place);
+    show("CPU, crowd", "us", cpu / 1e3, null_cpu / 1e3);
+    show("CPU, crowd (raw)", "us", cpu / 1e3, raw);
+    show("null CPU, crowd (raw)", "us", null_cpu / 1e3, raw);
+}
+
+/// What a handler's process takes for each of the faults of `CROWD` threads.
+fn crowd_ns(vmm: &mut Vmm, handler: u32) -> f64 {
+    let before = cpu_ns(handler);
+    for thread in 0..CROWD {
+        vmm.tell(&format!(
+            "touch-later {} {} {}",
+            thread * STEP,
+            TOUCHES / CROWD,
+            CROWD * STEP
+        ));
+    }
+    vmm.tell("join");
+    (cpu_ns(handler) - before) / TOUCHES as f64
 }
 
 fn measure(vmm: &mut Vmm, best: &mut [f64; 2]) {
@@ -237,8 +275,10 @@ fn replay(place: &Place, pager: &Pager, layers: &Value) {
         let regions = json!([{ "base_host_virt_addr": base, "size": MEMORY, "offset": 0 }]);
         let since = Instant::now();
         vmm.shake_hands(place, &id, &regions);
+        // To be asked costs the pager a thread: not before it can be done.
+        thread::sleep(Duration::from_secs_f64(raw * 0.7));
         while pager.count(&id, "replayed_bytes") < REPLAYED {
-            thread::sleep(Duration::from_millis(2));
+            thread::sleep(Duration::from_millis(1));
         }
         ours = ours.min(since.elapsed().as_secs_f64());
         vmm.tell(&format!("measure 0 {} 1", REPLAYED / PAGE as u64));

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-use super::io_pool::{Job, Purpose};
+use super::io_pool::{Job, Task};
 use super::replay::Piece;
 use super::serve::{Pending, Server};
 use super::stats::add;
 use super::tracker::PageState;
 use super::uffd::Install;
+use super::working_set::Extent;
 use crate::files::page::PAGE_BYTES;
 use crate::layer::mapping::{BLOCK_BYTES, Holder};
 
@@ -65,9 +66,11 @@ impl Server {
         add(&self.stats.cold_reads, 1);
         pending.cold.insert(offset, Instant::now());
         self.pool.submit(Job {
-            file: Arc::clone(file),
-            storage_offset,
-            purpose: Purpose::Page { offset },
+            task: Task::Page {
+                offset,
+                file: Arc::clone(file),
+                storage_offset,
+            },
             mailbox: Arc::clone(&self.mailbox),
         });
     }
@@ -160,7 +163,7 @@ impl Server {
         add(counter, length);
     }
 
-    /// Installs one piece of the working set, or sends it to be read.
+    /// Installs one piece of the working set, or has it mapped first.
     pub(super) fn replay_piece(&mut self, pending: &mut Pending) -> Result<(), String> {
         let Some(replay) = &mut self.replay else {
             return Ok(());
@@ -185,15 +188,18 @@ impl Server {
                     self.replay = None;
                     return Ok(());
                 };
-                if !piece.warm && !window.is_resident(storage_offset, entry.length) {
-                    replay.start_warming();
-                    self.pool.submit(Job {
-                        file: Arc::clone(self.chain.file(index)),
-                        storage_offset,
-                        purpose: Purpose::Warm {
+                if !piece.mapped {
+                    let task = Task::Run {
+                        extent: Extent {
                             offset: entry.offset,
                             length: entry.length,
                         },
+                        window: Arc::clone(window),
+                        storage_offset,
+                    };
+                    replay.start_mapping();
+                    self.pool.submit(Job {
+                        task,
                         mailbox: Arc::clone(&self.mailbox),
                     });
                     return Ok(());

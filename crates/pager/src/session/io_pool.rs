@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use super::window::Window;
+use super::working_set::Extent;
 use crate::files::page::PAGE_BYTES;
 
 const THREADS: usize = 4;
@@ -24,43 +26,55 @@ const PAUSES: [Duration; 3] = [
     Duration::from_millis(200),
 ];
 
-/// What a thread of the pool is to read.
+/// What a thread of the pool is to do.
 #[derive(Debug)]
 pub struct Job {
-    /// From where.
-    pub file: Arc<File>,
-    /// At which byte.
-    pub storage_offset: u64,
-    /// What for.
-    pub purpose: Purpose,
-    /// Who gets it.
+    /// What.
+    pub task: Task,
+    /// Who is told of its end.
     pub mailbox: Arc<Mailbox>,
 }
 
-/// What is read for what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// A page of memory for which a thread waits.
+/// What may have to wait for the disk.
+#[derive(Debug)]
+pub enum Task {
+    /// To read a page of memory for which a thread waits.
     Page {
         /// Its offset in memory.
         offset: u64,
+        /// Where it is read from.
+        file: Arc<File>,
+        /// At which byte.
+        storage_offset: u64,
     },
-    /// A run of memory that will be copied from the page cache.
-    Warm {
-        /// Its offset in memory.
-        offset: u64,
-        /// Its bytes.
-        length: u64,
+    /// To map a run of memory that will be copied.
+    Run {
+        /// Which.
+        extent: Extent,
+        /// Where it is copied from.
+        window: Arc<Window>,
+        /// At which byte.
+        storage_offset: u64,
     },
 }
 
-/// What was read.
+/// What was done.
 #[derive(Debug)]
-pub struct Completion {
-    /// What for.
-    pub purpose: Purpose,
-    /// The page; empty for what was only warmed.
-    pub result: io::Result<Vec<u8>>,
+pub enum Completion {
+    /// A page was read.
+    Page {
+        /// Its offset in memory.
+        offset: u64,
+        /// Its bytes.
+        bytes: io::Result<Vec<u8>>,
+    },
+    /// A run was mapped.
+    Run {
+        /// Which.
+        extent: Extent,
+        /// Whether all of it is.
+        result: io::Result<()>,
+    },
 }
 
 /// Where one session gets its completions, and its order to stop.
@@ -119,7 +133,7 @@ impl Mailbox {
 #[derive(Debug, Default)]
 struct Queue {
     pages: VecDeque<Job>,
-    warm: VecDeque<Job>,
+    runs: VecDeque<Job>,
 }
 
 /// The threads' queue.
@@ -143,30 +157,37 @@ impl IoPool {
         Ok(pool)
     }
 
-    /// Hands a job over; pages go before what is only warmed.
+    /// Hands a job over; pages go before runs, for which nobody waits yet.
     pub fn submit(&self, job: Job) {
         let mut queue = lock(&self.queue);
-        match job.purpose {
-            Purpose::Page { .. } => queue.pages.push_back(job),
-            Purpose::Warm { .. } => queue.warm.push_back(job),
+        match job.task {
+            Task::Page { .. } => queue.pages.push_back(job),
+            Task::Run { .. } => queue.runs.push_back(job),
         }
         drop(queue);
         self.ready.notify_one();
     }
 
     fn work(&self) {
-        let mut scratch = vec![0; 64 << 10];
         loop {
-            let job = self.next();
-            let result = match job.purpose {
-                Purpose::Page { .. } => read_page(&job.file, job.storage_offset),
-                Purpose::Warm { length, .. } => {
-                    warm(&job.file, job.storage_offset, length, &mut scratch)
-                }
-            };
-            job.mailbox.put(Completion {
-                purpose: job.purpose,
-                result,
+            let Job { task, mailbox } = self.next();
+            mailbox.put(match task {
+                Task::Page {
+                    offset,
+                    file,
+                    storage_offset,
+                } => Completion::Page {
+                    offset,
+                    bytes: read_page(&file, storage_offset),
+                },
+                Task::Run {
+                    extent,
+                    window,
+                    storage_offset,
+                } => Completion::Run {
+                    extent,
+                    result: window.populate(storage_offset, extent.length),
+                },
             });
         }
     }
@@ -174,7 +195,7 @@ impl IoPool {
     fn next(&self) -> Job {
         let mut queue = lock(&self.queue);
         loop {
-            let job = queue.pages.pop_front().or_else(|| queue.warm.pop_front());
+            let job = queue.pages.pop_front().or_else(|| queue.runs.pop_front());
             if let Some(job) = job {
                 return job;
             }
@@ -202,17 +223,6 @@ fn read_page(file: &File, offset: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Reads into the page cache and nowhere else; what fails is found out when it is needed.
-fn warm(file: &File, offset: u64, length: u64, scratch: &mut [u8]) -> io::Result<Vec<u8>> {
-    let mut done = 0;
-    while done < length {
-        let count = scratch.len().min((length - done) as usize);
-        file.read_exact_at(&mut scratch[..count], offset + done)?;
-        done += count as u64;
-    }
-    Ok(Vec::new())
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()
@@ -230,9 +240,11 @@ mod tests {
         let mailbox = Arc::new(Mailbox::new().unwrap());
         let since = Instant::now();
         pool.submit(Job {
-            file: Arc::new(file),
-            storage_offset: 0,
-            purpose: Purpose::Page { offset: 4096 },
+            task: Task::Page {
+                offset: 4096,
+                file: Arc::new(file),
+                storage_offset: 0,
+            },
             mailbox: Arc::clone(&mailbox),
         });
         let mut bell = [rustix::event::PollFd::from_borrowed_fd(
@@ -240,10 +252,12 @@ mod tests {
             rustix::event::PollFlags::IN,
         )];
         rustix::event::poll(&mut bell, None).unwrap();
-        let completion = mailbox.take().remove(0);
-        assert_eq!(completion.purpose, Purpose::Page { offset: 4096 });
+        let Completion::Page { offset, bytes } = mailbox.take().remove(0) else {
+            panic!("a page was asked for");
+        };
+        assert_eq!(offset, 4096);
         assert!(mailbox.take().is_empty());
-        (completion.result, since.elapsed())
+        (bytes, since.elapsed())
     }
 
     #[test]

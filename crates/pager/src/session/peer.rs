@@ -110,7 +110,7 @@ impl Peer {
 }
 
 /// Field 22 of `/proc/PID/stat`, counted after the name, which may hold anything.
-fn start_time(pid: Pid) -> io::Result<u64> {
+pub(super) fn start_time(pid: Pid) -> io::Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
     stat.rsplit_once(')')
         .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19)?.parse().ok())

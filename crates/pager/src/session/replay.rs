@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::sync::Arc;
 
 use super::layout::Layout;
 use super::tracker::Tracker;
@@ -14,8 +15,9 @@ use crate::layer::mapping::{BLOCK_BYTES, Entry};
 const PIECE_BYTES: u64 = 2 << 20;
 /// More is not replayed: a guest that needs so much at once is bound by its own work.
 const MAX_BYTES: u64 = 256 << 20;
-/// So many pieces are read from the disk at once.
-const MAX_WARMING: usize = 4;
+/// So many pieces are mapped ahead by the pool while others are copied: the copy itself then neither waits for the disk nor
+/// faults.
+const MAX_MAPPING: usize = 4;
 
 /// A run of untouched pages with one holder, in one region of the VMM.
 #[derive(Clone, Copy, Debug)]
@@ -24,18 +26,18 @@ pub struct Piece {
     pub entry: Entry,
     /// Where it goes.
     pub address: u64,
-    /// Whether it was read from the disk for this already.
-    pub warm: bool,
+    /// Whether its bytes are mapped in their window already.
+    pub mapped: bool,
 }
 
 /// A replay under way.
 #[derive(Debug)]
 pub struct Replay {
     extents: VecDeque<Extent>,
-    warmed: VecDeque<Extent>,
-    warming: usize,
+    mapped: VecDeque<Extent>,
+    mapping: usize,
     left: u64,
-    windows: HashMap<u32, Window>,
+    windows: HashMap<u32, Arc<Window>>,
 }
 
 impl Replay {
@@ -43,8 +45,8 @@ impl Replay {
     pub fn new(extents: Vec<Extent>) -> Self {
         Self {
             extents: extents.into(),
-            warmed: VecDeque::new(),
-            warming: 0,
+            mapped: VecDeque::new(),
+            mapping: 0,
             left: MAX_BYTES,
             windows: HashMap::new(),
         }
@@ -52,23 +54,23 @@ impl Replay {
 
     /// Whether a piece can be installed now.
     pub fn is_ready(&self) -> bool {
-        !self.warmed.is_empty() || (!self.extents.is_empty() && self.warming < MAX_WARMING)
+        !self.mapped.is_empty() || (!self.extents.is_empty() && self.mapping < MAX_MAPPING)
     }
 
     /// Whether nothing is left.
     pub fn is_done(&self) -> bool {
-        self.warmed.is_empty() && self.extents.is_empty() && self.warming == 0
+        self.mapped.is_empty() && self.extents.is_empty() && self.mapping == 0
     }
 
     /// The next piece. Pages that became something meanwhile are left out.
     pub fn next(&mut self, chain: &Chain, layout: &Layout, tracker: &Tracker) -> Option<Piece> {
         loop {
-            let warm = !self.warmed.is_empty();
-            if !warm && self.warming >= MAX_WARMING {
+            let mapped = !self.mapped.is_empty();
+            if !mapped && self.mapping >= MAX_MAPPING {
                 return None;
             }
-            let queue = if warm {
-                &mut self.warmed
+            let queue = if mapped {
+                &mut self.mapped
             } else {
                 &mut self.extents
             };
@@ -81,14 +83,14 @@ impl Replay {
                 if let Some(piece) = found {
                     if taken > self.left {
                         self.extents.clear();
-                        self.warmed.clear();
+                        self.mapped.clear();
                         return None;
                     }
                     self.left -= taken;
                     if extent.length > 0 {
                         queue.push_front(extent);
                     }
-                    return Some(Piece { warm, ..piece });
+                    return Some(Piece { mapped, ..piece });
                 }
             }
         }
@@ -101,33 +103,33 @@ impl Replay {
             length: piece.entry.length - done,
         };
         self.left += rest.length;
-        if rest.length > 0 && piece.warm {
-            self.warmed.push_front(rest);
+        if rest.length > 0 && piece.mapped {
+            self.mapped.push_front(rest);
         } else if rest.length > 0 {
             self.extents.push_front(rest);
         }
     }
 
-    /// A piece goes to be read from the disk.
-    pub fn start_warming(&mut self) {
-        self.warming += 1;
+    /// A piece goes to the pool.
+    pub fn start_mapping(&mut self) {
+        self.mapping += 1;
     }
 
-    /// A piece came back; `usable`: it was read.
-    pub fn finish_warming(&mut self, extent: Extent, usable: bool) {
-        self.warming -= 1;
+    /// A piece came back; `usable`: it is mapped.
+    pub fn finish_mapping(&mut self, extent: Extent, usable: bool) {
+        self.mapping -= 1;
         if usable {
             self.left += extent.length;
-            self.warmed.push_back(extent);
+            self.mapped.push_back(extent);
         }
     }
 
     /// The window to a build's file.
-    pub fn window(&mut self, chain: &Chain, index: u32) -> io::Result<&Window> {
+    pub fn window(&mut self, chain: &Chain, index: u32) -> io::Result<&Arc<Window>> {
         use std::collections::hash_map::Entry::{Occupied, Vacant};
         match self.windows.entry(index) {
             Occupied(window) => Ok(window.into_mut()),
-            Vacant(empty) => Ok(empty.insert(Window::open(chain.file(index))?)),
+            Vacant(empty) => Ok(empty.insert(Arc::new(Window::open(chain.file(index))?))),
         }
     }
 }
@@ -144,6 +146,6 @@ fn piece_at(extent: Extent, chain: &Chain, layout: &Layout, tracker: &Tracker) -
     (length > 0).then(|| Piece {
         entry: entry.slice(extent.offset, extent.offset + length),
         address: place.address,
-        warm: false,
+        mapped: false,
     })
 }

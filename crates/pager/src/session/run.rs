@@ -373,3 +373,32 @@ pub fn not_served(id: &str) -> Failure {
     let message = format!("Cannot read the pages of session {id}: no VMM has connected");
     Failure::new(Code::InvalidState, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    use super::*;
+    use crate::session::peer::start_time;
+
+    #[test]
+    fn a_thread_that_panics_takes_its_vm_along_and_no_other() {
+        let start = || Command::new("sleep").arg("600").spawn().unwrap();
+        let (mut served, mut other) = (start(), start());
+        let pid = rustix::process::Pid::from_child(&served);
+        let number = served.id();
+        let peer = Peer::find(number, start_time(pid).unwrap()).unwrap();
+        thread::spawn(move || {
+            SERVED.set(Some(Arc::new(peer)));
+            kill_served_vm();
+        })
+        .join()
+        .unwrap();
+        assert_eq!(served.wait().unwrap().signal(), Some(libc::SIGKILL));
+        kill_served_vm(); // of this thread, which serves nobody
+        assert!(other.try_wait().unwrap().is_none());
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+}

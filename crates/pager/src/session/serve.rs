@@ -8,14 +8,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::install::{Served, unreadable};
-use super::io_pool::{Completion, IoPool, Mailbox, Purpose};
+use super::io_pool::{Completion, IoPool, Mailbox};
 use super::layout::Layout;
 use super::peer::Peer;
 use super::replay::Replay;
 use super::stats::{Stats, add};
 use super::tracker::{PageState, Tracker};
 use super::uffd::{Event, EventBuffer, MESSAGES_AT_ONCE, Uffd};
-use super::working_set::Extent;
 use crate::layer::chain::Chain;
 use crate::layer::mapping::BLOCK_BYTES;
 
@@ -196,17 +195,15 @@ impl Server {
     }
 
     fn complete(&mut self, completion: Completion, pending: &mut Pending) -> Result<(), String> {
-        match completion.purpose {
-            Purpose::Warm { offset, length } => {
+        match completion {
+            Completion::Run { extent, result } => {
                 if let Some(replay) = &mut self.replay {
-                    replay.finish_warming(Extent { offset, length }, completion.result.is_ok());
+                    replay.finish_mapping(extent, result.is_ok());
                 }
             }
-            Purpose::Page { offset } => {
+            Completion::Page { offset, bytes } => {
                 pending.cold.remove(&offset);
-                let page = completion
-                    .result
-                    .map_err(|error| unreadable(offset, &error))?;
+                let page = bytes.map_err(|error| unreadable(offset, &error))?;
                 // It may have been taken away while it was read.
                 let untouched = self.tracker.get(offset) == PageState::Untouched;
                 let served = if untouched && !pending.gone {

@@ -3,14 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::harness::{Pager, Place, Vmm, word_of};
+use super::strace::Strace;
 use super::vmm::{EVENT_REMOVE, PAGE};
 
 const PAGES: u64 = 512;
@@ -26,40 +24,6 @@ const WRITES: &[&str] = &[
     "renameat2",
     "renameat",
 ];
-
-/// strace(1), attached to a pager with all its threads, also those to come.
-struct Strace {
-    child: Child,
-    /// It names every new thread there, and would end were it closed.
-    _errors: BufReader<ChildStderr>,
-}
-
-impl Strace {
-    fn attach(pager: &Pager, arguments: &[&str], log: &Path) -> Self {
-        let mut child = Command::new("strace")
-            .args(["-f", "-y", "-p", &pager.pid().to_string()])
-            .args(arguments)
-            .arg("-o")
-            .arg(log)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("needs strace");
-        let mut said = String::new();
-        let mut errors = BufReader::new(child.stderr.take().unwrap());
-        errors.read_line(&mut said).unwrap();
-        assert!(said.contains("attached"), "{said}");
-        Self {
-            child,
-            _errors: errors,
-        }
-    }
-
-    fn detach(mut self) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::INT).unwrap();
-        self.child.wait().unwrap();
-    }
-}
 
 /// One call that is to fail: the Nth of its kind in the thread that answers the request.
 #[derive(Debug)]

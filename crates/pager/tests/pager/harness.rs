@@ -197,7 +197,7 @@ impl Pager {
     }
 
     pub fn wait_for(&self, id: &str, wanted: impl Fn(&str) -> bool) -> Value {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         let mut revision = 0;
         loop {
             let path = format!("/v1/sessions?after={revision}&wait_ms=1000");

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod failing_disk;
+mod failing_kernel;
 mod harness;
 mod kernel;
 mod layers;
 mod page_server;
+mod strace;
 mod takeover;
 mod vmm;
 
