@@ -3,9 +3,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::follower::Follower;
 use super::handle::Life;
 use super::messages::{data_frames, end_frame, keepalive_frame, start_frame};
-use super::output::Follower;
 use crate::connect::stream::Messages;
 use crate::connect::{Code, Error};
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::end::End;
-use super::output::{Chunk, Follower, KINDS, Kind, PIPE_CHUNK, PTY_CHUNK};
+use super::follower::{Chunk, Follower, PIPE_CHUNK, PTY_CHUNK};
+use super::output::{KINDS, Kind};
 use super::signal::SignalName;
 use crate::connect::frame;
 use crate::connect::json::{Base64Bytes, Uint64, or_default};

@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod command;
 pub mod end;
 pub mod follow;
+pub mod follower;
 pub mod handle;
 pub mod input;
 pub mod kill;

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
+use super::follower::{Cursor, Follower};
 use super::ring::Ring;
 
 /// Output kept per kind.
@@ -25,10 +26,6 @@ const TOTAL: usize = 24 * 1024 * 1024;
 const STALL: Duration = Duration::from_secs(120);
 /// Bytes that are read at a time: each read of a full pipe wakes its writer, which costs a turn.
 const READ: usize = CAPACITY / 2;
-/// Longest chunk of a pipe's output in one event.
-pub const PIPE_CHUNK: usize = 32 * 1024;
-/// Longest chunk of a terminal's output in one event.
-pub const PTY_CHUNK: usize = 16 * 1024;
 /// Most that is still read after a process was killed, while others hold its pipes open.
 const LAST_WORDS: usize = 1024 * 1024;
 
@@ -42,27 +39,19 @@ pub enum Kind {
 
 pub const KINDS: [Kind; 3] = [Kind::Stdout, Kind::Stderr, Kind::Pty];
 
-fn max_chunk(kind: Kind) -> usize {
-    if kind == Kind::Pty {
-        PTY_CHUNK
-    } else {
-        PIPE_CHUNK
-    }
-}
-
 /// The memory that all processes' output takes; shared by their outputs.
 #[derive(Default)]
 pub struct Budget(Cell<usize>);
 
 /// One process's output.
 pub struct Output {
-    rings: RefCell<[Ring; 3]>,
+    pub(super) rings: RefCell<[Ring; 3]>,
     cursors: RefCell<Vec<Weak<Cursor>>>,
     budget: Rc<Budget>,
     /// Something was added: followers look again.
-    added: Notify,
+    pub(super) added: Notify,
     /// A follower moved on or left: readers look again.
-    taken: Notify,
+    pub(super) taken: Notify,
     /// Readers shall not wait for the end of the pipes any more.
     abandoned: Cell<bool>,
     abandon: Notify,
@@ -91,15 +80,9 @@ impl Output {
                     .map_or(ring.end(), |offset| offset.clamp(ring.start(), ring.end())),
             )
         });
-        let cursor = Rc::new(Cursor {
-            positions,
-            cut: Cell::new(false),
-        });
+        let cursor = Rc::new(Cursor::new(positions));
         self.cursors.borrow_mut().push(Rc::downgrade(&cursor));
-        Follower {
-            output: Rc::clone(self),
-            cursor,
-        }
+        Follower::new(Rc::clone(self), cursor)
     }
 
     /// Wakes the followers.
@@ -263,116 +246,10 @@ impl Drop for Output {
     }
 }
 
-struct Cursor {
-    /// Next offset to take, per kind.
-    positions: [Cell<u64>; 3],
-    /// It took nothing for too long and does not count any more.
-    cut: Cell<bool>,
-}
-
-/// One reader of a process's output.
-pub struct Follower {
-    output: Rc<Output>,
-    cursor: Rc<Cursor>,
-}
-
-/// A piece of output.
-pub struct Chunk<'a> {
-    pub kind: Kind,
-    pub offset: u64,
-    pub bytes: &'a [u8],
-}
-
-impl Follower {
-    /// How many bytes are there to be taken.
-    pub fn waiting(&self) -> usize {
-        let rings = self.output.rings.borrow();
-        let waiting = KINDS.map(|kind| {
-            let ring = &rings[kind as usize];
-            let position = self.cursor.positions[kind as usize].get();
-            (ring.end() - position.clamp(ring.start(), ring.end())) as usize
-        });
-        waiting.iter().sum()
-    }
-
-    /// What `encode` makes of the next piece that is there; `None` when all was taken.
-    pub fn take<T>(&self, encode: impl FnOnce(&Chunk) -> T) -> Option<T> {
-        let rings = self.output.rings.borrow();
-        for kind in KINDS {
-            let position = &self.cursor.positions[kind as usize];
-            let max = max_chunk(kind);
-            let (offset, bytes) = rings[kind as usize].read(position.get(), max);
-            if bytes.is_empty() {
-                continue;
-            }
-            let chunk = Chunk {
-                kind,
-                offset,
-                bytes: whole_characters(&bytes, max),
-            };
-            let encoded = encode(&chunk);
-            position.set(offset + chunk.bytes.len() as u64);
-            self.output.taken.notify_waiters();
-            return Some(encoded);
-        }
-        None
-    }
-
-    /// Whether this follower was too slow for too long.
-    pub fn is_cut(&self) -> bool {
-        self.cursor.cut.get()
-    }
-
-    /// Completes when something was added after this call.
-    pub fn changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.output.added.notified()
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.cursor.cut.set(true);
-        self.output.taken.notify_waiters();
-    }
-}
-
-/// `bytes` without the begun UTF-8 character that a cut at `max` leaves at its end: clients decode
-/// chunk by chunk.
-fn whole_characters(bytes: &[u8], max: usize) -> &[u8] {
-    if bytes.len() < max {
-        return bytes;
-    }
-    let begun = bytes
-        .iter()
-        .rev()
-        .take(4)
-        .position(|byte| byte & 0b1100_0000 != 0b1000_0000);
-    match begun {
-        Some(back) if bytes[bytes.len() - 1 - back].leading_ones() as usize > back + 1 => {
-            &bytes[..bytes.len() - 1 - back]
-        }
-        _ => bytes,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cuts_between_characters() {
-        let text = "aé€😀".as_bytes();
-        for max in 1..=text.len() {
-            let kept = whole_characters(&text[..max], max);
-            assert!(std::str::from_utf8(kept).is_ok(), "{max}");
-        }
-        assert_eq!(
-            whole_characters(&[0xff; 8], 8).len(),
-            7,
-            "not UTF-8: still goes on"
-        );
-        assert_eq!(whole_characters(&[0x80; 8], 8).len(), 8);
-    }
+    use crate::process::follower::PIPE_CHUNK;
 
     async fn push(output: &Output, mut bytes: &[u8]) {
         while !bytes.is_empty() {

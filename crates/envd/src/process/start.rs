@@ -12,10 +12,11 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::command::{Command, c_path};
+use super::follower::Follower;
 use super::handle::{Life, Process};
 use super::input::Input;
 use super::messages::{PtySize, StartRequest};
-use super::output::{Follower, Kind, Output};
+use super::output::{Kind, Output};
 use super::spawn::{Failure, REPORT, Spawned, Spec, Step, spawn};
 use super::supervise::{Source, reap, supervise};
 use super::{cgroup::Cgroup, pty};

@@ -20,7 +20,7 @@ import {
 } from "./block-devices.ts";
 import { attachLoop, createMapped, detachLoop, removeMapped, statusOf } from "./dmsetup.ts";
 import { readExceptions, SECTOR_BYTES, storeBytes } from "./exception-store.ts";
-import { copySparse, writeFlat, writeJoined } from "./flatten.ts";
+import { copyStore, writeFlat, writeJoined } from "./flatten.ts";
 import { baseBelow, closeAllUnused, closeUnused, openOrigin, snapshotTable } from "./origins.ts";
 import { parseStatus, type SnapshotStatus } from "./status.ts";
 
@@ -83,7 +83,7 @@ export class DeviceMapperStore implements DiskStore {
     const { path: source, format, backingPaths } = await this.seal(disk, signal);
     const path = join(directory, `${id}.cow`);
     try {
-      await copySparse(source, path, "seal.copy", signal);
+      await copyStore(source, path, "seal.copy", signal);
       await chown(path, 0, 0);
       await chmod(path, 0o444);
       return { path, format, backingPaths };

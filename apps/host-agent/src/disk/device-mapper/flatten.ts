@@ -1,6 +1,6 @@
 /** Joins CoW files without the kernel: only what was written is read and copied. */
 import { open, type FileHandle } from "node:fs/promises";
-import { cloneFile, failpoint, remove, run } from "@wrenn/effects";
+import { cloneFile, remove, run } from "@wrenn/effects";
 import { CHUNK_BYTES, readChunk, readExceptions, writeStore } from "./exception-store.ts";
 
 const COPY_DEADLINE_MS = 1_800_000;
@@ -45,10 +45,16 @@ class JoinedChunks implements AsyncDisposable {
   }
 }
 
-/** Copies a file that must not exist yet: its blocks are shared where the file system can, and its holes stay holes. */
-export async function copySparse(from: string, to: string, name: string, signal: AbortSignal): Promise<void> {
-  failpoint(name);
-  await run(["cp", "--reflink=auto", "--sparse=auto", "--", from, to], { signal, timeoutMs: COPY_DEADLINE_MS });
+/**
+ * Copies a file that must not exist yet: its blocks are shared where the file system can, and its holes stay holes. A
+ * clone that fails is an error: where blocks can be shared, what is a hole is not always told rightly (`writeFlat`).
+ */
+export async function copyStore(from: string, to: string, name: string, signal: AbortSignal): Promise<void> {
+  if (!(await cloneFile(from, to, name))) await copySparse(from, to, signal);
+}
+
+async function copySparse(from: string, to: string, signal: AbortSignal): Promise<void> {
+  await run(["cp", "--reflink=never", "--sparse=auto", "--", from, to], { signal, timeoutMs: COPY_DEADLINE_MS });
 }
 
 /**
@@ -73,7 +79,7 @@ export async function writeFlat(
       await writeChunks(chunks, written, signal);
       await cloneFile(written, target, "collapse.disk.clone");
     } else {
-      await copySparse(image, target, "collapse.disk.copy", signal);
+      await copySparse(image, target, signal);
       await writeChunks(chunks, target, signal);
     }
   } finally {
