@@ -55,11 +55,14 @@ describe("many pauses and resumes", () => {
       await vi.waitFor(
         async () => {
           after = await inventory(sandbox);
-          for (const [what, count] of Object.entries(before.counts))
+          for (const [what, count] of Object.entries(before.counts)) {
+            // A pager that serves a VM's pages has its layers open, whose number is bounded below.
+            const layers = what === "the pager's descriptors" ? Math.max(after.layers - before.layers, 0) : 0;
             expect({ what, more: (after.counts[what] ?? 0) - count }).toEqual({
               what,
-              more: expect.toSatisfy((more: number) => more <= TOLERANCE) as number,
+              more: expect.toSatisfy((more: number) => more <= TOLERANCE + layers) as number,
             });
+          }
         },
         { timeout: patient(30_000), interval: 500 },
       );
