@@ -52,8 +52,6 @@ export default defineConfig({
           include: ["**/*.nested.test.ts"],
           exclude: everywhere,
           fileParallelism: false,
-          // loading the sources anew for each file takes an emulated machine over a minute
-          isolate: false,
           testTimeout: 300_000,
           hookTimeout: 300_000,
         },

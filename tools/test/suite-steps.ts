@@ -69,7 +69,7 @@ function vitestSuite(project: Extract<Part, "unit" | "host" | "vm">, deadlineMs:
           signal: context.signal,
           stream: true,
         });
-        return summarise(project, ok, how, await readReport(report));
+        return summarise(project, { ok, how, report: await readReport(report) });
       } finally {
         await rm(report, { force: true });
       }
@@ -87,12 +87,14 @@ const nestedSuite: Step = {
     if (skipped !== undefined) return skipped;
     const exchangeDirectory = await mkdtemp(join(tmpdir(), "wrenn-test-nested-"));
     try {
-      return await runVitestInTestbed(context, {
+      const end = await runVitestInTestbed(context, {
         project: "nested",
         exchangeDirectory,
         memoryMib: NESTED_MEMORY_MIB,
         deadlineMs: NESTED_DEADLINE_MS * (context.full ? FULL_FACTOR : 1),
+        isolate: false,
       });
+      return summarise("nested", end);
     } finally {
       await rm(exchangeDirectory, { recursive: true, force: true });
     }

@@ -7,22 +7,21 @@ import { ensureTestbed, EXCHANGE_MOUNT, runInTestbed } from "@wrenn/testbed";
 import { chooseNestedAcceleration } from "@wrenn/virtualization";
 import { NONE } from "./counts.ts";
 import type { StepContext, StepResult } from "./step.ts";
-import { readReport, summarise, vitestArgv } from "./vitest-run.ts";
+import { readReport, vitestArgv, type VitestEnd, type VitestOptions } from "./vitest-run.ts";
 
-export interface VitestInTestbed {
+export interface VitestInTestbed extends VitestOptions {
   /** Vitest's project. */
   project: string;
   /** Directory that is at `TESTBED_EXCHANGE` inside. */
   exchangeDirectory: string;
   memoryMib: number;
   deadlineMs: number;
-  reporter?: "default" | "verbose";
   /** What runs vitest inside: a program and its arguments before vitest's own; none unless told. */
   before?: readonly string[];
 }
 
-export async function runVitestInTestbed(context: StepContext, options: VitestInTestbed): Promise<StepResult> {
-  const { project, exchangeDirectory, memoryMib, deadlineMs, reporter, before = [] } = options;
+export async function runVitestInTestbed(context: StepContext, options: VitestInTestbed): Promise<VitestEnd> {
+  const { project, exchangeDirectory, memoryMib, deadlineMs, before = [] } = options;
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(deadlineMs)]);
   const end = await runInTestbed({
     qemu: "qemu-system-x86_64",
@@ -32,7 +31,7 @@ export async function runVitestInTestbed(context: StepContext, options: VitestIn
       progress: progressFor(process.stderr),
       signal,
     }),
-    argv: [...before, ...vitestArgv(project, context, reporter)] as [string, ...string[]],
+    argv: [...before, ...vitestArgv(project, context, options)] as [string, ...string[]],
     env: {
       ...context.env,
       WRENN_TEST_REPORT: `${EXCHANGE_MOUNT}/report.json`,
@@ -49,7 +48,7 @@ export async function runVitestInTestbed(context: StepContext, options: VitestIn
   });
   const how = end.kind === "exit" ? `exit status ${end.code}` : "power cut";
   const ok = end.kind === "exit" && end.code === 0;
-  return summarise(project, ok, how, await readReport(join(exchangeDirectory, "report.json")));
+  return { ok, how, report: await readReport(join(exchangeDirectory, "report.json")) };
 }
 
 /** The result of a step that needs the testbed where it cannot be, told in one line; undefined where it can. */
