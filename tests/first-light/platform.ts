@@ -50,7 +50,14 @@ export async function preparePlatform(
 export async function startPlatform(settings: Record<string, string> = {}): Promise<Platform> {
   if (AGENT_IN_TESTBED) {
     const { startTestbedPlatform } = await import("../nested/testbed-platform.ts");
-    return await startTestbedPlatform({ ...settings, ...AGENT_CHOICE });
+    const platform = await startTestbedPlatform({ ...settings, ...AGENT_CHOICE });
+    return {
+      ...platform,
+      async stop() {
+        await using _platform = { [Symbol.asyncDispose]: () => platform.stop() };
+        await destroyAll(platform);
+      },
+    };
   }
   const { directory, env, port, start, wrenn } = await preparePlatform(settings);
   const up = await wrenn(["up", "--detach"]);
@@ -77,4 +84,12 @@ export async function startPlatform(settings: Record<string, string> = {}): Prom
       if (down.code !== 0) throw new Error(`wrenn down --destroy: ${down.code}\n${down.stderr}`);
     },
   };
+}
+
+/** What `down --destroy` does before it ends a platform. */
+async function destroyAll(platform: Platform): Promise<void> {
+  const ids = (await platform.wrenn(["sandbox", "list", "-q"])).stdout.toString().split("\n").filter(Boolean);
+  if (ids.length === 0) return;
+  const { code, stderr } = await platform.wrenn(["sandbox", "rm", "-f", ...ids]);
+  if (code !== 0) throw new Error(`wrenn sandbox rm: ${code}\n${stderr}`);
 }
