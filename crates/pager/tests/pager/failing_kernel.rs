@@ -1,11 +1,10 @@
 //! The kernel has no memory for a page, and a disk does not answer: strace(1) answers in their place.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 
 use serde_json::{Value, json};
 
-use super::harness::{Pager, Place, Vmm, make_cold, settles, word_of};
+use super::harness::{Pager, Place, Vmm, assert_killed, make_cold, settles, word_of};
 use super::strace::Strace;
 use super::vmm::EVENT_REMOVE;
 
@@ -24,13 +23,6 @@ fn inject(place: &Place, pager: &Pager, what: &str) -> Strace {
         &["-e", &format!("inject={what}")],
         &place.path("strace"),
     )
-}
-
-fn assert_killed(pager: &Pager, vmm: &mut Vmm, id: &str, reason: &str) {
-    let end = pager.wait_for_end(id);
-    assert_eq!(end["state"], "failed", "{end}");
-    assert!(end["reason"].as_str().unwrap().contains(reason), "{end}");
-    assert_eq!(vmm.wait().signal(), Some(libc::SIGKILL));
 }
 
 #[test]

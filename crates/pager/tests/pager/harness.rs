@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -340,6 +341,14 @@ impl Drop for Vmm {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Checks that a session fails, with a reason that tells, and its VM with it.
+pub fn assert_killed(pager: &Pager, vmm: &mut Vmm, id: &str, reason: &str) {
+    let end = pager.wait_for_end(id);
+    assert_eq!(end["state"], "failed", "{end}");
+    assert!(end["reason"].as_str().unwrap().contains(reason), "{end}");
+    assert_eq!(vmm.wait().signal(), Some(libc::SIGKILL));
 }
 
 /// Checks that a value comes to be what it should, in a moment: threads end a little after what they did.

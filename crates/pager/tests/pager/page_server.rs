@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use wrenn_pager::session::working_set::{Extent, encode};
 
 use super::harness::{
-    Pager, Place, Vmm, count_entries, count_uffds, make_cold, settles, status_kib, word_of,
+    Pager, Place, Vmm, assert_killed, count_entries, count_uffds, make_cold, settles, status_kib,
+    word_of,
 };
 use super::vmm::{EVENT_FORK, EVENT_REMOVE, PAGE};
 
@@ -293,14 +294,7 @@ fn holes_are_zeros_wherever_the_memory_begins() {
 /// A session that must fail, and take its VMM along, over what the VMM does.
 fn fails(pager: &Pager, vmm: &mut Vmm, id: &str, reason: &str) {
     let since = Instant::now();
-    let end = pager.wait_for_end(id);
-    assert_eq!(end["state"], "failed", "{end}");
-    assert!(end["reason"].as_str().unwrap().contains(reason), "{end}");
-    let status = vmm.wait();
-    assert_eq!(
-        std::os::unix::process::ExitStatusExt::signal(&status),
-        Some(libc::SIGKILL)
-    );
+    assert_killed(pager, vmm, id, reason);
     assert!(
         since.elapsed() < Duration::from_secs(5),
         "promised within one second"
